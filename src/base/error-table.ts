@@ -37,6 +37,26 @@ export const errorTable = {
     message: "cannot read {file}: {reason}",
     help: "Check that the file exists and that this user may read it.",
   },
+
+  // onnx
+  MODEL_UNREADABLE: {
+    kind: "reject",
+    exit: 65,
+    message: "{file} is not a readable ONNX model: {reason}",
+    help: "Export the model again, or compare its hash with the original's: the file may be cut off.",
+  },
+  MODEL_UNSUPPORTED: {
+    kind: "reject",
+    exit: 65,
+    message: "{what} cannot be used: {reason}",
+    help: "Export the model with standard operators of opset 7 to 21.",
+  },
+  MODEL_RUN_FAILED: {
+    kind: "reject",
+    exit: 65,
+    message: "the model did not run: {reason}",
+    help: "Compare the inputs' names, types and shapes with `tidegate model show`.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;
 
 /** Codes that were raised once and must never get another meaning. */
