@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import type { TensorType } from "../base/tensor.ts";
 import { numberOfType } from "./element-type.ts";
 import {
@@ -9,7 +10,7 @@ import {
   type Place,
   type Value,
 } from "./graph-writer.ts";
-import type { GraphProto, ModelProto } from "./onnx_pb.ts";
+import { type GraphProto, GraphProtoSchema, type ModelProto } from "./onnx_pb.ts";
 
 export { type Attributes, type NewModel, type Operand, type OpOptions, Value } from "./graph-writer.ts";
 
@@ -50,9 +51,14 @@ export class GraphBuilder extends GraphWriter {
 
   /** Writes a subgraph, for an attribute of Loop, Scan or If (see control-flow.ts). It may use the values of this graph. */
   subgraph(name: string, write: (body: GraphBuilder) => void): GraphProto {
-    const body = new GraphBuilder({ parent: this, name });
+    const body = this.open(create(GraphProtoSchema, { name }));
     write(body);
     return body.graph;
+  }
+
+  /** Opens an existing subgraph of a node of this graph, to emit more nodes into it. */
+  open(subgraph: GraphProto): GraphBuilder {
+    return new GraphBuilder({ parent: this, graph: subgraph });
   }
 
   // Arithmetic, with broadcasting.

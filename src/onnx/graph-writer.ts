@@ -55,7 +55,7 @@ export type OpOptions = {
 export type NewModel = { readonly opset?: number; readonly irVersion?: number; readonly name?: string };
 
 /** The model to write into, or the writer whose subgraph this one is. */
-export type Place = { readonly model: ModelProto } | { readonly parent: GraphWriter; readonly name: string };
+export type Place = { readonly model: ModelProto } | { readonly parent: GraphWriter; readonly graph: GraphProto };
 
 const bug = (detail: string): TidegateError => new TidegateError("BUG", { detail });
 
@@ -81,10 +81,11 @@ export class GraphWriter {
   constructor(place: NewModel | Place = {}) {
     if ("parent" in place) {
       this.model = place.parent.model;
-      this.graph = create(GraphProtoSchema, { name: place.name });
+      this.graph = place.graph;
       this.#parent = place.parent;
       this.#names = place.parent.#names;
       place.parent.#children.push(this);
+      this.#adopt();
       return;
     }
     this.model = "model" in place ? place.model : emptyModel(place);

@@ -56,7 +56,8 @@ function numbersOf<T extends Numeric>(proto: TensorProto, type: T, length: numbe
   if (raw.length === 0 && length > 0) return layout.field(proto);
   const width = bytesOfType(type);
   if (raw.length % width !== 0) throw unreadable(`tensor ${JSON.stringify(proto.name)}`, "its data end within a value");
-  const aligned = raw.byteOffset % width === 0 ? raw : raw.slice();
+  // Not `slice`: that of a Buffer copies nothing.
+  const aligned = raw.byteOffset % width === 0 ? raw : new Uint8Array(raw);
   return layout.view(aligned.buffer, aligned.byteOffset, raw.length / width);
 }
 
