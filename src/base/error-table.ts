@@ -57,6 +57,158 @@ export const errorTable = {
     message: "the model did not run: {reason}",
     help: "Compare the inputs' names, types and shapes with `tidegate model show`.",
   },
+
+  // inference
+  CARD_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "{file} has faults: {reason}",
+    help: "Mend what is named; `tidegate model new` writes a card to start from.",
+  },
+  MODEL_MISSING: {
+    kind: "config",
+    exit: 78,
+    message: "there is no model {model} in {dirs}",
+    help: "`tidegate model ls` lists the models that are there.",
+  },
+  MODEL_UNBOUND: {
+    kind: "config",
+    exit: 78,
+    message: "stream {stream} does not fit model {model}: {reason}",
+    help: "Compare the stream's fields and window with `tidegate model show {model}`.",
+  },
+  MODEL_CONTRADICTS_CARD: {
+    kind: "reject",
+    exit: 65,
+    message: "model {model} contradicts its card: {reason}",
+    help: "Mend the card, or export the model again: `tidegate model show` prints both sides.",
+  },
+  MODEL_HASH_MISMATCH: {
+    kind: "reject",
+    exit: 65,
+    message: "{file} is not the model that was checked: its hash is {actual}, not {expected}",
+    help: "Replace bundles as a whole, by renaming a finished folder into place.",
+  },
+  MODEL_DISABLED: {
+    kind: "retry",
+    exit: 69,
+    message: "model {model} version {version} is disabled: {reason}",
+    help: "It is tried again by itself; `tidegate model verify {model}` tells what is wrong with it.",
+  },
+  GOLDEN_FAILED: {
+    kind: "reject",
+    exit: 65,
+    message: "model {model} does not give the results its golden samples ask for: {reason}",
+    help: "Do not use this bundle: model, preprocessing or runtime differ from those it was made with.",
+  },
+
+  // ingest
+  PAYLOAD_MALFORMED: {
+    kind: "reject",
+    exit: 65,
+    message: "the payload is not readable as {codec}: {reason}",
+    help: "Compare what the sensor sends with the stream's `codec`: `tidegate dead show` prints the payload.",
+  },
+  PAYLOAD_ENCODING: {
+    kind: "reject",
+    exit: 65,
+    message: "the payload is not valid UTF-8",
+    help: "Let the sensor send UTF-8, or choose another `codec`.",
+  },
+  PAYLOAD_TOO_LARGE: {
+    kind: "reject",
+    exit: 65,
+    message: "the payload has {actual} {unit}, more than the {limit} that the stream takes",
+    help: "Raise the stream's `maxPayload`, or let the sensor send smaller pieces.",
+  },
+  PAYLOAD_TOO_DEEP: {
+    kind: "reject",
+    exit: 65,
+    message: "the payload is nested deeper than {limit} levels",
+    help: "Let the sensor send a flatter payload.",
+  },
+  PAYLOAD_TYPE: {
+    kind: "reject",
+    exit: 65,
+    message: "field {field}: expected {expected}, got {actual}",
+    help: "Mend the stream's `fields`: a text needs a `map`, a number in quotes needs `numericStrings: true`.",
+  },
+  PAYLOAD_TIMESTAMP: {
+    kind: "reject",
+    exit: 65,
+    message: "the timestamp is not {expected}: {actual}",
+    help: "Mend the stream's `timestamp`: `path` and `unit` (ms, s, iso8601 or auto).",
+  },
+  TOPIC_UNKNOWN: {
+    kind: "reject",
+    exit: 65,
+    message: "no stream takes this topic",
+    help: "Compare the topic with the `topic` patterns of the streams.",
+  },
+  SOURCES_TOO_MANY: {
+    kind: "reject",
+    exit: 65,
+    message: "stream {stream} has {limit} sources already: this one is not taken",
+    help: "Narrow the stream's `topic`, or raise its `maxSources`.",
+  },
+  INTAKE_FULL: {
+    kind: "shed",
+    exit: 75,
+    message: "stream {stream} has {limit} readings that wait for the disk: this one is not taken",
+    help: "Look at the disk: `tidegate check` tells how long it takes.",
+  },
+  CODEC_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "{what}: {reason}",
+    help: "Mend the stream's `codec`, `fields` or `timestamp`.",
+  },
+
+  // preprocess
+  PREPROCESS_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "{what}: {reason}",
+    help: "Mend the stream's `clean`, `transform`, `every` or `window`.",
+  },
+  SNAPSHOT_UNUSABLE: {
+    kind: "corrupt",
+    exit: 65,
+    message: "the saved state of a stream cannot be used: {reason}",
+    help: "Nothing to do: windows and statistics are rebuilt from the journal.",
+  },
+
+  // crypto
+  KEY_WEAK: {
+    kind: "deny",
+    exit: 78,
+    message: "{what} is not a usable key",
+    help: "Make a new one: `tidegate keys new`.",
+  },
+  KEY_WRONG: {
+    kind: "config",
+    exit: 78,
+    message: "the data in this directory were not written with {what} that is here",
+    help: "Put the right key back (`tidegate keys restore`), or start on an empty data directory.",
+  },
+  KEY_DESTROYED: {
+    kind: "corrupt",
+    exit: 65,
+    message: "the key of stream {stream}, epoch {epoch} was destroyed: its readings are erased",
+    help: "Nothing can bring them back; a backup of the readings elsewhere can be replayed.",
+  },
+  KEY_MISSING: {
+    kind: "config",
+    exit: 78,
+    message: "{dir} has data but not the key to it: {file} is missing",
+    help: "Put the key back (`tidegate keys restore`), or start on an empty data directory.",
+  },
+  KEY_UNREADABLE: {
+    kind: "config",
+    exit: 77,
+    message: "the key {file} may not be used: {reason}",
+    help: "It must belong to the user that runs Tidegate, with mode 0600.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;
 
 /** Codes that were raised once and must never get another meaning. */

@@ -30,7 +30,7 @@ export type Session = {
   /**
    * Runs the model.
    * @param feeds  a tensor for each input, by name; its memory is read in place
-   * @param fetches  names of the outputs that are wanted. Default: all
+   * @param fetches  names of the outputs that are wanted. Default: all that are tensors
    * @throws TidegateError MODEL_RUN_FAILED
    */
   run(feeds: Tensors, fetches?: readonly string[]): Promise<Record<string, Tensor>>;
@@ -66,10 +66,11 @@ export async function loadSession(model: Uint8Array | string, options: SessionOp
       throw new TidegateError("MODEL_RUN_FAILED", { reason: reasonOf(cause) }, { cause });
     }
   };
+  const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor).map(({ name }) => name);
   return {
     inputs: session.inputMetadata.map(portOf),
     outputs: session.outputMetadata.map(portOf),
-    run: async (feeds, fetches = session.outputNames) => mapValues(await run(feeds, fetches), take),
+    run: async (feeds, fetches = tensors) => mapValues(await run(feeds, fetches), take),
     runInto: async (feeds, results) => {
       await run(feeds, mapValues(results, lend));
     },

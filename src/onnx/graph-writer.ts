@@ -14,7 +14,7 @@ import {
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
 } from "./onnx_pb.ts";
-import { dimsOf, int64s, protoOf, scalar } from "./tensor-proto.ts";
+import { dimsOf, int64s, protoOf, scalar, tensorOf } from "./tensor-proto.ts";
 import { type Knowledge, knowledgeOf, type Shape, valueInfoOf } from "./value-info.ts";
 
 /** A value of a graph: its name, and what is known of it (undefined: unknown). Only a writer makes values. */
@@ -127,6 +127,20 @@ export class GraphWriter {
     return this.#root.#add(name, {});
   }
 
+  /** The tensor behind a name when it is fixed: an initializer that is no input, or a Constant's value. */
+  stored(name: string): Tensor | undefined {
+    for (let own: GraphWriter | undefined = this; own; own = own.#parent) {
+      const { input, initializer, node } = own.graph;
+      const weight = initializer.find((proto) => proto.name === name);
+      if (weight) return input.some((info) => info.name === name) ? undefined : tensorOf(weight);
+      const maker = node.find(({ output }) => output.includes(name));
+      const value =
+        maker?.opType === "Constant" ? maker.attribute.find((attribute) => attribute.name === "value") : undefined;
+      if (maker) return value?.t && tensorOf(value.t);
+    }
+    return undefined;
+  }
+
   /** Adds to what is known of a value (learnt by running the model, or by an operator's definition); returns it. */
   know(value: Value, { type, shape }: Knowledge): Value {
     if (type !== undefined) value.type = type;
@@ -191,7 +205,7 @@ export class GraphWriter {
     const names = wanted.map((name) => (name === "" ? "" : this.#names.fresh(name)));
     if (domain !== "") this.#import(domain);
     const node = create(NodeProtoSchema, {
-      name: names.find((name) => name !== "") ?? "",
+      name: this.#names.forNode(names.find((name) => name !== "") ?? opType.toLowerCase()),
       opType,
       input: operands.map((value) => value?.name ?? ""),
       output: names,
@@ -235,8 +249,9 @@ export class GraphWriter {
       if (input instanceof Value) return this.#checked(input, opType, index);
       return this.constant(isList(input) ? int64s(input) : input);
     });
-    // Trailing inputs that are left out are not written at all.
-    return values.slice(0, values.findLastIndex((value) => value !== undefined) + 1);
+    // Trailing inputs that are left out are not written at all, but for the two that a Loop must have.
+    const least = opType === "Loop" ? 2 : 0;
+    return values.slice(0, Math.max(least, values.findLastIndex((value) => value !== undefined) + 1));
   }
 
   #checked(input: Value, opType: string, index: number): Value {
@@ -294,13 +309,14 @@ export class GraphWriter {
     const swap = (names: string[]): string[] => names.map((entry) => (entry === old ? name : entry));
     const walk = (graph: GraphProto): void => {
       for (const node of graph.node) {
-        if (node.name === old) node.name = name;
         if (node.input.includes(old)) node.input = swap(node.input);
         if (node.output.includes(old)) node.output = swap(node.output);
         for (const { graph: inner } of subgraphsOf(node)) walk(inner);
       }
     };
     walk(this.graph);
+    const maker = this.#renamable.get(value);
+    if (maker?.name === old) maker.name = this.#names.forNode(name);
     // Subgraphs that are still being written hang on no node yet.
     for (const child of this.#children) child.#renameIn(walk);
     this.#values.delete(old);

@@ -5,6 +5,7 @@ import type { GraphProto } from "./onnx_pb.ts";
 /** The names taken in a model. One table serves the graph and all its subgraphs, so that none hides another. */
 export class NameTable {
   readonly #taken = new Set<string>([""]);
+  readonly #nodes = new Set<string>();
   readonly #next = new Map<string, number>();
 
   constructor(graph: GraphProto) {
@@ -15,6 +16,7 @@ export class NameTable {
     for (const { name } of [...graph.input, ...graph.initializer]) this.#taken.add(name);
     for (const sparse of graph.sparseInitializer) this.#taken.add(sparse.values?.name ?? "");
     for (const node of graph.node) {
+      this.#nodes.add(node.name);
       for (const name of [...node.input, ...node.output]) this.#taken.add(name);
       for (const { graph: inner } of subgraphsOf(node)) this.#collect(inner);
     }
@@ -53,5 +55,13 @@ export class NameTable {
     const free = this.unused(name);
     this.#taken.add(free);
     return free;
+  }
+
+  /** Names a node after a value. Names of nodes are a space of their own, and onnxruntime wants them unique too. */
+  forNode(value: string): string {
+    let candidate = value;
+    for (let n = 1; this.#nodes.has(candidate); n++) candidate = `${value}_node_${n}`;
+    this.#nodes.add(candidate);
+    return candidate;
   }
 }

@@ -34,7 +34,7 @@ export const opsetChanges: readonly OpsetChange[] = [
   { ops: "Upsample", at: 9, rewrite: (node, g) => scalesToInput(node, g) },
   { ops: "Slice", at: 10, rewrite: (node, g) => toInputs(node, g, ["starts", "ends", "axes"]) },
   { ops: "TopK", at: 10, rewrite: (node, g) => toInputs(node, g, ["k"]) },
-  { ops: "Resize Upsample", at: 11, rewrite: (node) => resizeFromCorner(node) },
+  { ops: "Resize Upsample", at: 11, rewrite: (node, g) => resizeFromCorner(node, g) },
   { ops: "Scatter", at: 11, rewrite: (node) => rename(node, "ScatterElements") },
   { ops: "Clip", at: 11, rewrite: (node, g) => limitsToInputs(node, g) },
   { ops: "Pad", at: 11, rewrite: (node, g) => padsToInputs(node, g) },
@@ -149,12 +149,23 @@ function scalesToInput(node: NodeProto, g: GraphBuilder): undefined {
 }
 
 /** Until opset 10 a point's place was its index times the scale; scales were the second input. */
-function resizeFromCorner(node: NodeProto): undefined {
+function resizeFromCorner(node: NodeProto, g: GraphBuilder): undefined {
+  const nearest = textAttribute(node, "mode", "nearest") === "nearest" && node.opType === "Resize";
+  set(node, "nearest_mode", nearest && shrinks(node, g) ? "ceil" : "floor");
   node.opType = "Resize";
   node.input = [node.input[0] ?? "", "", node.input[1] ?? ""];
   set(node, "coordinate_transformation_mode", "asymmetric");
-  set(node, "nearest_mode", "floor");
   if (textAttribute(node, "mode", "nearest") === "bilinear") setAttribute(node, "mode", "linear");
+}
+
+/** Opset 10 left open which neighbour is nearest; onnxruntime takes the upper one where an axis shrinks. */
+function shrinks(node: NodeProto, g: GraphBuilder): boolean {
+  const stored = g.stored(node.input[1] ?? "");
+  if (!stored) refuse(node, "nearest, with scales that are computed,");
+  const scales = Array.from<unknown, number>(stored.data, Number);
+  const some = scales.some((scale) => scale < 1);
+  if (some && scales.some((scale) => scale > 1)) refuse(node, "nearest, with one axis growing and another shrinking,");
+  return some;
 }
 
 /** A float scalar in the type of the node's first input. */
@@ -201,7 +212,7 @@ function flattenAround(node: NodeProto, g: GraphBuilder): readonly NodeProto[] |
 }
 
 const nodeOf = (opType: string, input: string[], output: string): NodeProto =>
-  create(NodeProtoSchema, { name: output, opType, input, output: [output] });
+  create(NodeProtoSchema, { opType, input, output: [output] });
 
 /** From opset 18 on equal parts must be counted. */
 function countParts(node: NodeProto): undefined {

@@ -132,3 +132,7 @@ export function float16Value(bits: number): number {
   if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** Sees a whole buffer as values of a type. */
+export const viewOf = <T extends Numeric>(type: T, buffer: ArrayBuffer): TensorData[T] =>
+  layouts[type].view(buffer, 0, buffer.byteLength / bytesOfType(type));

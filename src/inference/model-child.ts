@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { reasonOf } from "../base/errors.ts";
+import { type FrameHead, FrameReader } from "./framing.ts";
+
+/** Where the entry lies: beside this file, under the same extension (.ts in a clone, .js in a package). */
+const entry = fileURLToPath(
+  new URL(`./model-process.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url),
+);
+
+/** What a model process may see of the environment: where libraries are. Never a secret, never options for Node. */
+const passedOn = /^(PATH|LD_LIBRARY_PATH|CUDA_[A-Z_]+|NVIDIA_[A-Z_]+|LANG|LC_ALL|TZ)$/;
+
+/** How much of its standard error is kept, to tell why it ended. */
+const lastWordsBytes = 2_048;
+
+export type ChildEnd = { readonly code: number | null; readonly signal: string | null; readonly lastWords: string };
+
+export type ChildOptions = {
+  readonly niceness: number;
+  readonly oomScore: number;
+  onFrame(head: FrameHead, body: Uint8Array): void;
+  /** Called once, when the process is gone and all it sent has been read. */
+  onEnd(end: ChildEnd): void;
+};
+
+/** One life of the model process. */
+export class ModelChild {
+  readonly #process: ChildProcess;
+  readonly #socket: Duplex;
+
+  constructor({ niceness, oomScore, onFrame, onEnd }: ChildOptions) {
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passedOn.test(name)));
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", entry, `${niceness}`, `${oomScore}`],
+      {
+        env,
+        stdio: ["ignore", "ignore", "pipe", "pipe"],
+      },
+    );
+    this.#process = child;
+    this.#socket = child.stdio[3] as Duplex;
+    let lastWords = "";
+    child.stderr?.on("data", (text: Buffer) => {
+      lastWords = (lastWords + text.toString()).slice(-lastWordsBytes);
+    });
+    const reader = new FrameReader(onFrame);
+    this.#socket.on("data", (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (thrown) {
+        // A process that does not keep to the language is of no more use; the next one gets its work.
+        lastWords = reasonOf(thrown);
+        this.kill();
+      }
+    });
+    // A broken socket shows as the end of the process; writes into it are sent again to the next one.
+    this.#socket.on("error", () => {});
+    let end: ChildEnd | undefined;
+    const finish = (code: number | null, signal: string | null, words: string) => {
+      if (end) return;
+      end = { code, signal, lastWords: words };
+      this.#socket.destroy();
+      onEnd(end);
+    };
+    child.on("error", (error) => finish(null, null, error.message));
+    child.on("close", (code, signal) => finish(code, signal, lastWords.trim()));
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** The frame's memory must stay as it is until its answer is here. */
+  send(frame: Uint8Array): void {
+    if (!this.#socket.destroyed) this.#socket.write(frame);
+  }
+
+  /** Asks it to end once it has answered what it has. */
+  finish(): void {
+    this.#socket.end();
+  }
+
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+}

@@ -1,0 +1,236 @@
+import { hash } from "node:crypto";
+import { TidegateError } from "../base/errors.ts";
+import { renderSource, type Source } from "../base/frame.ts";
+import type { Result, Verdict } from "../base/result.ts";
+import type { Card } from "./card.ts";
+import { type Judge, judgements, judgeOf } from "./judge.ts";
+import type { BatchResult } from "./lane.ts";
+
+export type VerdictOptions = {
+  readonly stream: string;
+  readonly alarm: {
+    /** Alarming windows in a row that raise the alarm. */
+    readonly onAfter: number;
+    /** Normal windows in a row that end it. */
+    readonly offAfter: number;
+    /** A source that sends nothing for so long is `unknown`; 0: never. */
+    readonly silentAfterMs: number;
+  };
+  readonly publish: { readonly when: "all" | "change" | "alarm"; readonly minIntervalMs: number };
+  /** A result that took longer than this from arrival is marked late. */
+  readonly lateAfterMs?: number;
+  /** Dictionary of the stream's sources. */
+  sourceOf(index: number): Source;
+};
+
+const verdicts: readonly Verdict[] = [null, "normal", "alarm", "unknown"];
+const { none, normal, alarm: alarming, unknown } = judgements;
+
+/** What is kept of each source, as float64: one row of these columns. */
+const columns = [
+  ...(["verdict", "onRun", "offRun", "label", "publishedVerdict", "publishedLabel", "publishedTs"] as const),
+  ...(["sequence", "ts", "heard"] as const),
+];
+const at = Object.fromEntries(columns.map((name, index) => [name, index])) as Record<(typeof columns)[number], number>;
+const stride = columns.length;
+const snapshotFormat = 1;
+const lateAfterMs = 10_000;
+
+/**
+ * Turns what a model says of single windows into what a site is told: alarms with hysteresis, silence, and which results
+ * are worth publishing. It knows no clock: times are given.
+ *
+ * A change of verdict is what subscribers build on, so the interval can delay it but never swallow it, and never delays an
+ * alarm. Windows that were judged before (a replay) do not count again.
+ */
+export class VerdictTracker {
+  readonly #options: VerdictOptions;
+  readonly #lateAfterMs: number;
+  #rows = new Float64Array(0);
+  #count = 0;
+  #silentUpTo = 0;
+  #repeatedUpTo = 0;
+  #model = { name: "", version: 0 };
+
+  constructor(options: VerdictOptions) {
+    this.#options = options;
+    this.#lateAfterMs = options.lateAfterMs ?? lateAfterMs;
+  }
+
+  /** After a start: results up to `silentUpTo` were given and are not given again; up to `repeatedUpTo` they may have been. */
+  recover(silentUpTo: number, repeatedUpTo: number): void {
+    this.#silentUpTo = silentUpTo;
+    this.#repeatedUpTo = repeatedUpTo;
+  }
+
+  /** A reading of this source arrived, whether or not it completes a window. Monotonic ms. */
+  heard(source: number, now: number): void {
+    if (source >= this.#count) this.#grow(source);
+    this.#rows[source * stride + at.heard] = now;
+  }
+
+  /**
+   * Takes a batch of results.
+   * @param now  monotonic ms
+   * @param give  called for each result that is to be published
+   */
+  accept(batch: BatchResult, card: Card, now: number, give: (result: Result) => void): void {
+    this.#model = { name: batch.model, version: batch.version };
+    const judge = judgeOf(card, batch.outputs, batch.widths);
+    for (let i = 0; i < batch.n; i++) {
+      const source = batch.sources[i] as number;
+      const sequence = batch.sequences[i] as number;
+      if (source >= this.#count) this.#grow(source);
+      const row = source * stride;
+      if (sequence <= (this.#rows[row + at.sequence] as number)) continue;
+      this.#rows[row + at.sequence] = sequence;
+      this.#rows[row + at.ts] = batch.ts[i] as number;
+      this.#rows[row + at.heard] = now;
+      this.#advance(row, judge.judgement(i), judge.label(i));
+      if (this.#isWorthIt(row)) {
+        this.#published(row);
+        if (sequence > this.#silentUpTo) give(this.#resultOf(batch, i, judge, now));
+      }
+    }
+  }
+
+  /** Hysteresis. A window that the model could not judge neither raises nor ends an alarm. */
+  #advance(row: number, judgement: number, label: number): void {
+    const rows = this.#rows;
+    const { onAfter, offAfter } = this.#options.alarm;
+    const onRun = judgement === alarming ? (rows[row + at.onRun] as number) + 1 : 0;
+    const offRun = judgement === normal ? (rows[row + at.offRun] as number) + 1 : 0;
+    rows[row + at.onRun] = onRun;
+    rows[row + at.offRun] = offRun;
+    rows[row + at.label] = label;
+    const isOn = rows[row + at.verdict] === alarming;
+    if (judgement === none) rows[row + at.verdict] = none;
+    else if (isOn) rows[row + at.verdict] = offRun >= offAfter ? normal : alarming;
+    else if (judgement === unknown) rows[row + at.verdict] = unknown;
+    else rows[row + at.verdict] = onRun >= onAfter ? alarming : normal;
+  }
+
+  #isWorthIt(row: number): boolean {
+    const rows = this.#rows;
+    const { when, minIntervalMs } = this.#options.publish;
+    const verdict = rows[row + at.verdict];
+    const before = rows[row + at.publishedVerdict];
+    const isNewVerdict = verdict !== before;
+    if (isNewVerdict && verdict === alarming) return true;
+    const isNew = isNewVerdict || (verdict === none && rows[row + at.label] !== rows[row + at.publishedLabel]);
+    const isWanted = when === "all" || (when === "change" ? isNew : verdict === alarming || before === alarming);
+    if (!isWanted) return false;
+    // Times of sensors may jump back: then the interval counts as over.
+    const since = (rows[row + at.ts] as number) - (rows[row + at.publishedTs] as number);
+    return minIntervalMs === 0 || since >= minIntervalMs || since < 0 || before === -1;
+  }
+
+  #published(row: number): void {
+    const rows = this.#rows;
+    rows[row + at.publishedVerdict] = rows[row + at.verdict] as number;
+    rows[row + at.publishedLabel] = rows[row + at.label] as number;
+    rows[row + at.publishedTs] = rows[row + at.ts] as number;
+  }
+
+  #resultOf(batch: BatchResult, i: number, judge: Judge, now: number): Result {
+    const index = batch.sources[i] as number;
+    const ts = batch.ts[i] as number;
+    const latencyMs = Math.max(0, now - (batch.arrived[i] as number));
+    const outputs: Record<string, number | number[]> = {};
+    for (const [name, values] of Object.entries(batch.outputs)) {
+      const width = batch.widths[name] ?? 1;
+      outputs[name] = width === 1 ? (values[i] as number) : Array.from(values.subarray(i * width, (i + 1) * width));
+    }
+    const score = judge.score(i);
+    return {
+      ...this.#identity(index, ts, ""),
+      outputs,
+      score: Number.isNaN(score) ? null : score,
+      label: judge.labels[judge.label(i)] ?? null,
+      verdict: verdicts[this.#rows[index * stride + at.verdict] as number] ?? null,
+      provisional: false,
+      latencyMs,
+      ...((batch.sequences[i] as number) <= this.#repeatedUpTo ? { repeated: true as const } : {}),
+      ...(latencyMs > this.#lateAfterMs ? { late: true as const } : {}),
+    };
+  }
+
+  /** The id names the window, not its way through the gateway: the same window and version give the same id for ever. */
+  #identity(index: number, ts: number, mark: string) {
+    const { stream } = this.#options;
+    const source = this.#options.sourceOf(index);
+    const { name, version } = this.#model;
+    const window = [stream, renderSource(source), ts, name, version, mark].join("\0");
+    return { id: hash("sha256", window, "hex").slice(0, 32), stream, source, ts, model: name, version };
+  }
+
+  /**
+   * Looks for sources that have fallen silent. Gives one `unknown` for each; the next window starts anew.
+   * @param now  monotonic ms
+   */
+  tick(now: number, give: (result: Result) => void): void {
+    const { silentAfterMs } = this.#options.alarm;
+    if (silentAfterMs === 0) return;
+    for (let index = 0; index < this.#count; index++) {
+      const row = index * stride;
+      const verdict = this.#rows[row + at.verdict];
+      if (this.#rows[row + at.sequence] === 0 || verdict === unknown) continue;
+      const silentMs = now - (this.#rows[row + at.heard] as number);
+      if (silentMs < silentAfterMs) continue;
+      this.#rows[row + at.verdict] = unknown;
+      this.#rows[row + at.onRun] = 0;
+      this.#rows[row + at.offRun] = 0;
+      this.#published(row);
+      const ts = this.#rows[row + at.ts] as number;
+      const rest = { outputs: {}, score: null, label: null, verdict: "unknown", provisional: false } as const;
+      give({ ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) });
+    }
+  }
+
+  #grow(source: number): void {
+    const count = source + 1;
+    if (count * stride > this.#rows.length) {
+      const larger = new Float64Array(Math.max(16, count, this.#count * 2) * stride);
+      larger.set(this.#rows);
+      this.#rows = larger;
+    }
+    for (; this.#count < count; this.#count++) {
+      const row = this.#count * stride;
+      this.#rows[row + at.label] = -1;
+      this.#rows[row + at.publishedVerdict] = -1;
+      this.#rows[row + at.publishedLabel] = -1;
+    }
+  }
+
+  /** The state of all sources. */
+  snapshot(): Uint8Array {
+    const numbers = new Float64Array(2 + this.#count * stride);
+    numbers.set([snapshotFormat, stride]);
+    numbers.set(this.#rows.subarray(0, this.#count * stride), 2);
+    return new Uint8Array(numbers.buffer);
+  }
+
+  /**
+   * Takes up a snapshot's state.
+   * @param now  monotonic ms: silence is counted from here, since times of another boot do not compare
+   * @throws TidegateError SHAPE_MISMATCH when the snapshot is of another format: start empty then
+   */
+  restore(bytes: Uint8Array, now: number): void {
+    const numbers = new Float64Array(bytes.slice().buffer, 0, bytes.length >> 3);
+    if (numbers[0] !== snapshotFormat || numbers[1] !== stride || (numbers.length - 2) % stride !== 0) {
+      throw new TidegateError("SHAPE_MISMATCH", {
+        what: "verdict snapshot",
+        expected: `format ${snapshotFormat} with ${stride} columns`,
+        actual: `format ${numbers[0]} with ${numbers[1]} columns`,
+      });
+    }
+    this.#rows = numbers.slice(2);
+    this.#count = this.#rows.length / stride;
+    for (let index = 0; index < this.#count; index++) this.#rows[index * stride + at.heard] = now;
+  }
+
+  /** Verdict of a source as it stands: for status and the dashboard. */
+  verdictOf(source: number): Verdict {
+    return source < this.#count ? (verdicts[this.#rows[source * stride + at.verdict] as number] ?? null) : null;
+  }
+}

@@ -1,0 +1,21 @@
+import { Buffer, isAscii, isUtf8 } from "node:buffer";
+import { TidegateError } from "../../base/errors.ts";
+
+const bufferOf = (payload: Uint8Array): Buffer =>
+  Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+
+/**
+ * The payload as text.
+ * @throws TidegateError PAYLOAD_ENCODING when it is not UTF-8
+ */
+export function textOf(payload: Uint8Array): string {
+  // Plain ASCII is the common case, and cheaper to check and to copy.
+  if (isAscii(payload)) return bufferOf(payload).latin1Slice(0, payload.length);
+  assertUtf8(payload);
+  return bufferOf(payload).toString("utf8");
+}
+
+/** @throws TidegateError PAYLOAD_ENCODING when the payload is not UTF-8 */
+export function assertUtf8(payload: Uint8Array): void {
+  if (!isUtf8(payload)) throw new TidegateError("PAYLOAD_ENCODING");
+}
