@@ -22,6 +22,10 @@ const mayImport: Record<string, readonly string[]> = {
   hybrid: ["base", "config", "crypto", "wire", "inference", "preprocess"],
   control: ["base", "config", "crypto", "wire", "inference", "buffer"],
   ops: ["base", "config"],
+  gateway: [
+    ...["base", "drivers", "config", "crypto", "wire", "preprocess", "ingest", "onnx", "inference"],
+    ...["buffer", "train", "federated", "hybrid", "control", "ops"],
+  ],
   coordinator: [
     ...["base", "drivers", "config", "crypto", "wire", "onnx", "preprocess"],
     ...["federated", "inference", "control", "ops"],
