@@ -38,6 +38,26 @@ export const errorTable = {
     help: "Check that the file exists and that this user may read it.",
   },
 
+  // config
+  CONFIG_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "{file} has {count} fault(s)",
+    help: "Mend what is listed; `tidegate config schema` and docs/reference/configuration.md name every key.",
+  },
+  PROFILE_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "device profile {name} cannot be used: {reason}",
+    help: "Set gateway.profile to one of the files in device-profiles/, or to auto.",
+  },
+  SYSTEM_UNSUPPORTED: {
+    kind: "config",
+    exit: 78,
+    message: "a 64-bit system is needed (x86-64 or arm64); this one is {arch}",
+    help: "On a Raspberry Pi install the 64-bit Raspberry Pi OS.",
+  },
+
   // onnx
   MODEL_UNREADABLE: {
     kind: "reject",

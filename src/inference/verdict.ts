@@ -72,9 +72,9 @@ export class VerdictTracker {
   /**
    * Takes a batch of results.
    * @param now  monotonic ms
-   * @param give  called for each result that is to be published
+   * @param give  called for each result that is to be published, with the sequence number of its newest reading
    */
-  accept(batch: BatchResult, card: Card, now: number, give: (result: Result) => void): void {
+  accept(batch: BatchResult, card: Card, now: number, give: (result: Result, sequence: number) => void): void {
     this.#model = { name: batch.model, version: batch.version };
     const judge = judgeOf(card, batch.outputs, batch.widths);
     for (let i = 0; i < batch.n; i++) {
@@ -89,7 +89,7 @@ export class VerdictTracker {
       this.#advance(row, judge.judgement(i), judge.label(i));
       if (this.#isWorthIt(row)) {
         this.#published(row);
-        if (sequence > this.#silentUpTo) give(this.#resultOf(batch, i, judge, now));
+        if (sequence > this.#silentUpTo) give(this.#resultOf(batch, i, judge, now), sequence);
       }
     }
   }
@@ -168,7 +168,7 @@ export class VerdictTracker {
    * Looks for sources that have fallen silent. Gives one `unknown` for each; the next window starts anew.
    * @param now  monotonic ms
    */
-  tick(now: number, give: (result: Result) => void): void {
+  tick(now: number, give: (result: Result, sequence: number) => void): void {
     const { silentAfterMs } = this.#options.alarm;
     if (silentAfterMs === 0) return;
     for (let index = 0; index < this.#count; index++) {
@@ -183,7 +183,7 @@ export class VerdictTracker {
       this.#published(row);
       const ts = this.#rows[row + at.ts] as number;
       const rest = { outputs: {}, score: null, label: null, verdict: "unknown", provisional: false } as const;
-      give({ ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) });
+      give({ ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) }, this.#rows[row + at.sequence] as number);
     }
   }
 

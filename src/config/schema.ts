@@ -1,0 +1,191 @@
+import * as z from "zod";
+import { listOf, mapOf, section } from "./option.ts";
+import {
+  bytes,
+  decimal,
+  duration,
+  enumeration,
+  flag,
+  formed,
+  id,
+  integer,
+  type Parsed,
+  path,
+  share,
+  text,
+} from "./option-values.ts";
+import { streamSchema } from "./stream-schema.ts";
+
+const urlFact = { type: "URL", range: "mqtt://, mqtts://, ws:// or wss://", json: { type: "string", format: "uri" } };
+
+function parseUrl(written: unknown): Parsed<string> {
+  const fault = `expected a URL such as mqtt://127.0.0.1:1883`;
+  if (typeof written !== "string" || !URL.canParse(written)) return { fault };
+  const url = new URL(written);
+  if (!["mqtt:", "mqtts:", "ws:", "wss:"].includes(url.protocol)) return { fault };
+  if (url.password !== "")
+    return { fault: "a password has no place here: put it in a file and name it in passwordFile" };
+  return { value: written };
+}
+
+const cronFact = { type: "schedule", range: "five or six fields, as cron has them", json: { type: "string" } };
+const parseCron = (written: unknown): Parsed<string> =>
+  typeof written === "string" && /^(\S+\s+){4,5}\S+$/.test(written.trim())
+    ? { value: written.trim() }
+    : { fault: 'expected a schedule such as "0 2 * * *"' };
+const cron = <const W extends { doc: string; default: string }>(words: W) =>
+  formed<string, W>(words, cronFact, parseCron);
+
+/** What both brokers have. */
+const link = {
+  username: text({ doc: "User name." }),
+  passwordFile: path({ doc: "File with the password; `$CREDENTIALS_DIRECTORY` is looked at first for a plain name." }),
+  tls: section(
+    {
+      ca: path({ doc: "Certificates (PEM) that are trusted instead of the system's." }),
+      cert: path({ doc: "Client certificate (PEM)." }),
+      key: path({ doc: "Key of the client certificate (PEM)." }),
+      servername: text({ doc: "Name that the broker's certificate has, when it is not the host of the URL." }),
+    },
+    { doc: "TLS, for mqtts: and wss:." },
+  ),
+  clientId: text({ doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`.", max: 128 }),
+  protocol: enumeration(["auto", "5", "3.1.1"], {
+    doc: "MQTT version; auto: 5, and 3.1.1 when that is refused.",
+    default: "auto",
+  }),
+  receiveMaximum: integer({
+    doc: "MQTT 5: unacknowledged messages that the broker may send.",
+    default: 8192,
+    min: 16,
+    max: 65_535,
+  }),
+  sessionExpiry: duration({
+    doc: "MQTT 5: how long the broker keeps what arrives while the gateway is away.",
+    default: "7d",
+    max: "49710d",
+  }),
+  keepalive: duration({
+    doc: "Longest silence before the connection is probed.",
+    default: "30s",
+    min: "1s",
+    max: "18h",
+  }),
+};
+
+const urlOf = <const W extends { doc: string; required: true }>(words: W) =>
+  formed<string, W>(words, urlFact, parseUrl);
+
+/** The whole configuration. */
+export const configSchema = z.strictObject({
+  version: formed<1, { doc: string; default: 1 }>(
+    { doc: "Of this form.", default: 1 },
+    { type: "1", json: { const: 1 } },
+    (written) =>
+      written === 1 || written === "1" ? { value: 1 } : { fault: "this version of Tidegate reads version 1" },
+  ),
+  gateway: section(
+    {
+      id: id({ doc: "Name of this gateway; `auto`: from the machine's id.", default: "auto" }),
+      fleet: id({ doc: "Fleet that it belongs to.", default: "default" }),
+      profile: id({ doc: "Device profile; `auto`: detected.", default: "auto" }),
+      dataDir: path({ doc: "Where readings, keys and models are kept.", default: "/var/lib/tidegate" }),
+      logLevel: enumeration(["trace", "debug", "info", "warn", "error"], {
+        doc: "What is logged.",
+        default: "info",
+        remote: true,
+      }),
+    },
+    { doc: "This device.", default: {} },
+  ),
+  sensors: section(
+    { url: urlOf({ doc: "Broker of the site.", required: true }), ...link },
+    { doc: "The site's broker.", required: true },
+  ),
+  cloud: section(
+    {
+      url: urlOf({ doc: "Broker of the cloud.", required: true }),
+      ...link,
+      maxPayload: bytes({ doc: "Largest message that is sent.", default: "120KiB", min: "4KiB", max: "1MiB" }),
+      dataKey: text({
+        doc: "Public key of the sink (base64): what is sent is sealed to it. `tidegate keys show` on the sink's side prints it.",
+      }),
+    },
+    { doc: "The cloud's broker. Absent: the gateway stands alone." },
+  ),
+  streams: mapOf(streamSchema, { doc: "Streams by name.", default: {} }),
+  models: section(
+    {
+      dir: path({ doc: "Models that came with the package; `<dataDir>/models` is looked at first." }),
+      threads: integer({ doc: "Threads of one run.", default: 1, min: 1, max: 64 }),
+      maxBatch: integer({ doc: "Most windows in one run.", default: 256, min: 1, max: 4096 }),
+      providers: listOf(z.enum(["cpu", "cuda", "tensorrt"]), {
+        doc: "Execution providers in order of preference; cpu always is the last.",
+        default: ["cpu"],
+        max: 4,
+      }),
+    },
+    { doc: "Models.", default: {} },
+  ),
+  buffer: section(
+    {
+      maxBytes: bytes({ doc: "Most that the buffer may take, its log included.", default: "2GiB", min: "1MiB" }),
+      minFree: share({ doc: "What is left free on the disk.", default: "10%" }),
+      commitMaxDelay: duration({
+        doc: "Longest time that a reading waits for its commit: what a power cut of gateway and broker together can lose. SD card 5s, eMMC 1s, SSD 200ms.",
+        default: "1s",
+        min: "0s",
+        max: "60s",
+      }),
+      onFull: enumeration(["shed", "hold"], {
+        doc: "When the disk takes nothing for 10 s: go on without storing, or let the broker wait.",
+        default: "shed",
+      }),
+      blockReadings: integer({ doc: "Readings that are merged into a block.", default: 1024, min: 64, max: 16_384 }),
+    },
+    { doc: "The encrypted buffer.", default: {} },
+  ),
+  schedules: section(
+    {
+      aggregate: cron({ doc: "Aggregation.", default: "* * * * *" }),
+      retention: cron({ doc: "Removal of what is too old or too much.", default: "*/5 * * * *" }),
+      merge: cron({ doc: "Merging of tail frames into blocks.", default: "*/2 * * * *" }),
+      checkpoint: cron({ doc: "Checkpoint of the write-ahead log.", default: "*/10 * * * *" }),
+    },
+    { doc: "When housekeeping runs.", default: {} },
+  ),
+  training: section(
+    {
+      schedule: cron({ doc: "When models are trained.", default: "0 2 * * *" }),
+      jitter: duration({ doc: "Random delay.", default: "1h" }),
+      maxCelsius: decimal({
+        doc: "No training above this temperature of the processor.",
+        default: 75,
+        min: 30,
+        max: 110,
+        unit: "°C",
+      }),
+    },
+    { doc: "Training on the device.", default: {} },
+  ),
+  dashboard: section(
+    {
+      listen: text({
+        doc: "Address and port of /healthz and /metrics.",
+        default: "127.0.0.1:8420",
+        form: /^(\[[0-9a-f:]+\]|[^:]+):\d{1,5}$/i,
+        called: "an address and a port such as 127.0.0.1:8420",
+      }),
+      enabled: flag({ doc: "Serve them at all.", default: true }),
+    },
+    { doc: "HTTP.", default: {} },
+  ),
+  control: section(
+    {
+      socket: path({
+        doc: "Control socket. Absent: /run/tidegate/control.sock where that folder is ours, else `<dataDir>/control.sock`.",
+      }),
+    },
+    { doc: "How verbs talk to the running daemon.", default: {} },
+  ),
+});

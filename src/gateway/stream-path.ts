@@ -1,0 +1,199 @@
+import type { Clock } from "../base/clock.ts";
+import { reasonOf } from "../base/errors.ts";
+import { type Frame, readingFlags, renderSource, type Source } from "../base/frame.ts";
+import type { Log } from "../base/log.ts";
+import type { Result } from "../base/result.ts";
+import type { StreamConfig } from "../config/config.ts";
+import type { Card } from "../inference/card.ts";
+import type { BatchResult, LostWindows } from "../inference/lane.ts";
+import type { Scheduler } from "../inference/scheduler.ts";
+import { VerdictTracker } from "../inference/verdict.ts";
+import type { Intake } from "../ingest/intake.ts";
+import { Pipeline } from "../preprocess/pipeline.ts";
+import { Publisher, type PublishingLink } from "./publisher.ts";
+
+export type StreamPathOptions = {
+  readonly name: string;
+  readonly config: StreamConfig;
+  readonly intake: Intake;
+  readonly scheduler: Scheduler;
+  /** Absent for a stream that is only stored. */
+  readonly model?: { readonly card: Card; readonly fields: readonly string[] };
+  readonly link: PublishingLink;
+  topicOf(source: string): string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A result was given: for the outbox, and for whoever watches. */
+  onResult(result: Result): void;
+};
+
+/** Name of the snapshot in the journal that holds windows, statistics and verdicts of a stream. */
+export const snapshotName = "path";
+
+/**
+ * The way of one stream's readings from intake to published result. Everything after the intake is computed from
+ * readings in order, so that the journal, played through `replay`, brings it back to where it was.
+ */
+export class StreamPath {
+  readonly name: string;
+  readonly config: StreamConfig;
+  readonly intake: Intake;
+  readonly publisher: Publisher;
+  readonly #options: StreamPathOptions;
+  readonly #pipeline: Pipeline | undefined;
+  readonly #tracker: VerdictTracker | undefined;
+  readonly #cards = new Map<number, Card>();
+  readonly #topics: string[] = [];
+  readonly counters = { inferences: 0, results: 0, lostWindows: { overflow: 0, model: 0 } };
+
+  constructor(options: StreamPathOptions) {
+    const { name, config, intake, model, link, log, scheduler } = options;
+    this.name = name;
+    this.config = config;
+    this.intake = intake;
+    this.#options = options;
+    this.publisher = new Publisher({
+      link,
+      qos: config.qos,
+      retain: config.publish.retain,
+      topicOf: (result) => options.topicOf(renderSource(result.source)),
+      log,
+    });
+    if (!model) return;
+    this.adopt(model.card);
+    const sourceOf = (index: number): Source => intake.sources[index] ?? {};
+    this.#tracker = new VerdictTracker({
+      stream: name,
+      alarm: {
+        onAfter: config.alarm.onAfter,
+        offAfter: config.alarm.offAfter,
+        silentAfterMs: config.alarm.silentAfter,
+      },
+      publish: { when: config.publish.when, minIntervalMs: config.publish.minInterval },
+      sourceOf,
+    });
+    this.#pipeline = new Pipeline({
+      stream: config,
+      fields: intake.fields,
+      outputs: model.fields,
+      window: config.window ?? windowOf(model.card),
+      emit: (source, sequence, ts, arrived, window) =>
+        scheduler.enqueue(name, source, sequence, ts, arrived, window),
+    });
+  }
+
+  /** From now on results of this version are judged by its card. */
+  adopt(card: Card): void {
+    this.#cards.set(card.version, card);
+  }
+
+  /** Takes one reading, in order; called by the intake. */
+  onReading = (
+    source: number,
+    sequence: number,
+    ts: number,
+    arrived: number,
+    values: Float64Array,
+    flags: number,
+  ): void => {
+    this.#tracker?.heard(source, arrived);
+    this.#pipeline?.push(source, sequence, ts, arrived, values, flags);
+  };
+
+  /** Takes the results of one batch. */
+  onResults(batch: BatchResult): void {
+    this.counters.inferences += batch.n;
+    const card = this.#cards.get(batch.version);
+    if (card) this.#tracker?.accept(batch, card, this.#options.clock.monotonic(), this.#give);
+  }
+
+  onLost({ n, reason }: LostWindows): void {
+    this.counters.lostWindows[reason] += n;
+  }
+
+  /** Looks for sources that have fallen silent, and for windows that time has closed. */
+  tick(): void {
+    const now = this.#options.clock.monotonic();
+    this.#pipeline?.tick(now);
+    this.#tracker?.tick(now, this.#give);
+  }
+
+  #give = (result: Result, sequence: number): void => {
+    this.counters.results++;
+    this.publisher.publish(result, sequence);
+    this.#options.onResult(result);
+  };
+
+  /** Readings below it are inferred, and their results confirmed by the broker. */
+  inferredUpTo(committed: number): number {
+    if (!this.#pipeline) return committed;
+    return Math.min(this.#options.scheduler.inferredUpTo(this.name), this.publisher.oldest, committed);
+  }
+
+  /** Before a replay: results up to `inferred` were given, those up to `next` may have been. */
+  recover(inferred: number, next: number): void {
+    this.#tracker?.recover(inferred - 1, next - 1);
+  }
+
+  /** Plays a frame of the journal through pipeline and model. */
+  replay(frame: Frame): void {
+    const { bootId } = this.#options.clock;
+    const row = new Float64Array(frame.values.length);
+    for (let i = 0; i < frame.count; i++) {
+      for (let field = 0; field < row.length; field++) row[field] = frame.values[field]?.[i] ?? Number.NaN;
+      // Monotonic times of another boot do not compare with this one's: such readings arrived "at the start".
+      const arrived = frame.boot === bootId ? (frame.arrived[i] ?? 0) : 0;
+      const flags = (frame.flags[i] ?? 0) | readingFlags.maybeRepeated;
+      this.onReading(frame.source[i] ?? 0, frame.first + i, frame.ts[i] ?? 0, arrived, row, flags);
+    }
+  }
+
+  /** State of windows, statistics and verdicts; call it when no window waits for a result. */
+  snapshot(): Uint8Array | null {
+    if (!this.#pipeline || !this.#tracker) return null;
+    const pipeline = this.#pipeline.snapshot();
+    const tracker = this.#tracker.snapshot();
+    const bytes = new Uint8Array(4 + pipeline.length + tracker.length);
+    new DataView(bytes.buffer).setUint32(0, pipeline.length);
+    bytes.set(pipeline, 4);
+    bytes.set(tracker, 4 + pipeline.length);
+    return bytes;
+  }
+
+  /** @returns false when the snapshot is of another configuration or version: the journal is played from its start then */
+  restore(bytes: Uint8Array): boolean {
+    if (!this.#pipeline || !this.#tracker) return false;
+    try {
+      const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+      this.#pipeline.restore(bytes.subarray(4, 4 + length));
+      this.#tracker.restore(bytes.subarray(4 + length), this.#options.clock.monotonic());
+      return true;
+    } catch (thrown) {
+      this.#options.log.warn({ reason: reasonOf(thrown) }, "snapshot not usable, starting from the journal");
+      return false;
+    }
+  }
+
+  /** How each source stands: verdict and how full its window is. */
+  get sources() {
+    return this.intake.sources.map((source, index) => ({
+      source,
+      verdict: this.#tracker?.verdictOf(index) ?? null,
+      fill: this.#pipeline?.fill(index) ?? 0,
+    }));
+  }
+
+  get isJudged(): boolean {
+    return this.#pipeline !== undefined;
+  }
+
+  get dropped(): Readonly<Record<string, number>> {
+    return this.#pipeline?.counters.dropped ?? {};
+  }
+}
+
+const windowOf = (card: Card) => ({
+  size: card.window?.size ?? 1,
+  hop: card.window?.hop ?? 1,
+  maxGap: card.window?.maxGap ?? Number.POSITIVE_INFINITY,
+});
