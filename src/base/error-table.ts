@@ -45,6 +45,12 @@ export const errorTable = {
     message: "{file} has {count} fault(s)",
     help: "Mend what is listed; `tidegate config schema` and docs/reference/configuration.md name every key.",
   },
+  CONFIG_MISSING: {
+    kind: "config",
+    exit: 78,
+    message: "there is no configuration file {file}",
+    help: "`tidegate init` writes one for this device; `--config FILE` names another.",
+  },
   PROFILE_INVALID: {
     kind: "config",
     exit: 78,

@@ -6,7 +6,10 @@ export type Path = readonly (string | number)[];
 
 /** How a path is written: `streams.env.transform[0].field`. */
 export const renderPath = (path: readonly PropertyKey[]): string =>
-  path.reduce<string>((text, key) => text + (typeof key === "number" ? `[${key}]` : `${text && "."}${String(key)}`), "");
+  path.reduce<string>(
+    (text, key) => text + (typeof key === "number" ? `[${key}]` : `${text && "."}${String(key)}`),
+    "",
+  );
 
 /** The keys of the whole configuration. */
 export const rootShape: Shape = configSchema.shape as unknown as Shape;
@@ -25,7 +28,11 @@ export function declaredAt(path: Path): { meta: OptionMeta | undefined; keys: re
 }
 
 /** Calls `visit` for every leaf of a written configuration that is declared, and lets it be replaced. */
-export function mapLeaves(value: unknown, visit: (leaf: unknown, meta: OptionMeta, path: Path) => unknown, path: Path = []): unknown {
+export function mapLeaves(
+  value: unknown,
+  visit: (leaf: unknown, meta: OptionMeta, path: Path) => unknown,
+  path: Path = [],
+): unknown {
   const { meta } = declaredAt(path);
   const isRoot = path.length === 0;
   if (!isRoot && !meta) return value;
@@ -33,6 +40,8 @@ export function mapLeaves(value: unknown, visit: (leaf: unknown, meta: OptionMet
   if (Array.isArray(long) && meta?.item) return long.map((item, i) => mapLeaves(item, visit, [...path, i]));
   const isFolder = isRoot || meta?.shape !== undefined || meta?.entry !== undefined;
   if (isFolder && typeof long === "object" && long !== null && !Array.isArray(long))
-    return Object.fromEntries(Object.entries(long).map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key])]));
+    return Object.fromEntries(
+      Object.entries(long).map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key])]),
+    );
   return meta ? visit(long, meta, path) : long;
 }
