@@ -10,7 +10,7 @@ const bufferOf = (payload: Uint8Array): Buffer =>
  */
 export function textOf(payload: Uint8Array): string {
   // Plain ASCII is the common case, and cheaper to check and to copy.
-  if (isAscii(payload)) return bufferOf(payload).latin1Slice(0, payload.length);
+  if (isAscii(payload)) return bufferOf(payload).toString("latin1");
   assertUtf8(payload);
   return bufferOf(payload).toString("utf8");
 }
