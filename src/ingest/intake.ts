@@ -126,7 +126,7 @@ export class Intake {
     const row = this.#row;
     for (let i = 0; i < batch.count; i++) {
       const sensorTime = batch.ts[i] as number;
-      const hasTime = sensorTime === sensorTime;
+      const hasTime = !Number.isNaN(sensorTime);
       const ts = hasTime ? sensorTime : wall;
       let flags = base | (hasTime ? readingFlags.sensorTime : 0);
       if (hasTime) {
