@@ -204,6 +204,32 @@ export const errorTable = {
     help: "Nothing to do: windows and statistics are rebuilt from the journal.",
   },
 
+  // buffer
+  PIECE_CORRUPT: {
+    kind: "corrupt",
+    exit: 65,
+    message: "a piece of the journal is damaged: {reason}",
+    help: "It is set apart and counted; the readings in it are lost, the others are not touched. Check the medium.",
+  },
+  DATA_DIR_IN_USE: {
+    kind: "retry",
+    exit: 75,
+    message: "{dir} is in use by another Tidegate",
+    help: "Stop the other one first (`systemctl stop tidegate`), or give each its own gateway.dataDir.",
+  },
+  STORAGE_FAILED: {
+    kind: "retry",
+    exit: 74,
+    message: "the journal could not be written: {reason}",
+    help: "Look at the disk: `tidegate check` tells whether it is full, read-only or failing.",
+  },
+  STORAGE_UNREADABLE: {
+    kind: "corrupt",
+    exit: 74,
+    message: "{file} cannot be opened: {reason}",
+    help: "state.db is never set aside by itself: restore it from a backup, or start on an empty data directory.",
+  },
+
   // crypto
   KEY_WEAK: {
     kind: "deny",

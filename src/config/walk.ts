@@ -19,7 +19,9 @@ export function declaredAt(path: Path): { meta: OptionMeta | undefined; keys: re
   let shape: Shape | undefined = rootShape;
   let meta: OptionMeta | undefined;
   for (const key of path) {
-    const schema: z.ZodType | undefined = shape ? shape[String(key)] : (meta?.entry ?? meta?.item);
+    const named: Shape = shape ?? {};
+    const own = Object.hasOwn(named, key) ? named[String(key)] : undefined;
+    const schema: z.ZodType | undefined = shape ? own : (meta?.entry ?? meta?.item);
     meta = schema && metaOf(schema);
     shape = meta?.shape;
     if (!meta) return { meta: undefined, keys: [] };

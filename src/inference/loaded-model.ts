@@ -17,6 +17,8 @@ export class LoadedModel {
   readonly #constants: Record<string, Tensor>;
   /** Windows of one run: what the model was exported for, or as many as the profile allows. */
   readonly #step: number;
+  /** The model takes batches of exactly `#step`. */
+  readonly #isFixed: boolean;
 
   private constructor(session: Session, request: LoadRequest, providers: readonly Provider[], refused: string[]) {
     this.#session = session;
@@ -27,13 +29,19 @@ export class LoadedModel {
     );
     const port = session.inputs.find(({ name }) => name === this.#window?.name);
     const batch = port?.shape?.[0];
+    this.#isFixed = typeof batch === "number" && batch > 0;
     this.#step = typeof batch === "number" && batch > 0 ? batch : request.maxBatch;
     const { inputs, outputs } = session;
     this.answer = { inputs, outputs, widths: [], providers, refused, warmUpMs: 0 };
   }
 
-  /** @throws TidegateError MODEL_UNREADABLE, MODEL_HASH_MISMATCH, MODEL_CONTRADICTS_CARD, MODEL_RUN_FAILED */
+  /** @throws TidegateError MODEL_UNREADABLE, MODEL_HASH_MISMATCH, MODEL_CONTRADICTS_CARD, MODEL_RUN_FAILED, MODEL_UNSUPPORTED */
   static async load(request: LoadRequest): Promise<LoadedModel> {
+    const state = request.inputs.find(({ from }) => from === "state");
+    if (state && request.inputs.some(({ from }) => from === "window")) {
+      const reason = `input ${state.name} is fed back from run to run, which windows in batches cannot do`;
+      throw new TidegateError("MODEL_UNSUPPORTED", { what: request.name, reason });
+    }
     const bytes = await bytesOf(request);
     const refused: string[] = [];
     const { session, providers } = await openSession(bytes, request, refused);
@@ -58,7 +66,7 @@ export class LoadedModel {
     if (!dims) return;
     const started = performance.now();
     const width = sizeOf(dims.slice(1).map(Number));
-    const count = this.#step === this.#request.maxBatch ? Math.min(2, this.#step) : this.#step;
+    const count = this.#isFixed ? this.#step : Math.min(2, this.#step);
     const results = await this.#session.run(this.#feeds(count, new Float32Array(count * width)));
     const widths = this.#request.outputs.map(({ name }) => {
       const result = results[name];
@@ -109,7 +117,7 @@ export class LoadedModel {
   /** A model with a fixed batch gets its last step filled up with zeros, whose results are left out. */
   #stepFeeds(windows: Float32Array, from: number, n: number, width: number): Record<string, Tensor> {
     const part = windows.subarray(from * width, (from + n) * width);
-    if (n === this.#step || this.#step === this.#request.maxBatch) return this.#feeds(n, part);
+    if (n === this.#step || !this.#isFixed) return this.#feeds(n, part);
     const filled = new Float32Array(this.#step * width);
     filled.set(part);
     return this.#feeds(this.#step, filled);

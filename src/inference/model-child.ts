@@ -78,7 +78,7 @@ export class ModelChild {
     if (!this.#socket.destroyed) this.#socket.write(frame);
   }
 
-  /** Asks it to end once it has answered what it has. */
+  /** Asks it to end; what it has not answered by then stays unanswered. */
   finish(): void {
     this.#socket.end();
   }

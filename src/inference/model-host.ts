@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { TidegateError } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { Tensor } from "../base/tensor.ts";
@@ -34,6 +34,8 @@ type Request = {
   readonly model: HostedModel | undefined;
   readonly frame: Uint8Array;
   readonly timeoutMs: number;
+  /** The loading of a model into a new process: the process after that gets its own. */
+  readonly isReload: boolean;
   sentAt: number;
   /** Takes the answer's body, which is valid during the call only. */
   readonly take: (body: Uint8Array) => void;
@@ -166,16 +168,8 @@ export class ModelHost implements Component {
         take(body);
         resolve();
       };
-      this.#send({
-        id,
-        kind: frameKinds.run,
-        model,
-        frame,
-        timeoutMs: this.#options.runTimeoutMs,
-        sentAt: 0,
-        take: done,
-        fail,
-      });
+      const timeoutMs = this.#options.runTimeoutMs;
+      this.#send({ id, kind: frameKinds.run, model, frame, timeoutMs, isReload: false, sentAt: 0, take: done, fail });
     });
   }
 
@@ -198,13 +192,14 @@ export class ModelHost implements Component {
     return this.#nextId;
   }
 
-  #call(kind: number, model: HostedModel, body: unknown): Promise<unknown> {
+  #call(kind: number, model: HostedModel, body: unknown, isReload = false): Promise<unknown> {
     return new Promise((resolve, fail) => {
       const { loadTimeoutMs, runTimeoutMs } = this.#options;
       const id = this.#id();
       const frame = encodeFrame({ kind, id, model: model.key, count: 0, width: 0 }, body);
       const timeoutMs = kind === frameKinds.load ? loadTimeoutMs : runTimeoutMs;
-      this.#send({ id, kind, model, frame, timeoutMs, sentAt: 0, take: (answer) => resolve(decodeBody(answer)), fail });
+      const take = (answer: Uint8Array) => resolve(decodeBody(answer));
+      this.#send({ id, kind, model, frame, timeoutMs, isReload, sentAt: 0, take, fail });
     });
   }
 
@@ -237,14 +232,14 @@ export class ModelHost implements Component {
     });
     this.#child = child;
     // Models first, then the work that waits for them: the order of the socket does the rest.
-    const unanswered = this.#requests;
+    const unanswered = this.#requests.filter(({ isReload }) => !isReload);
     this.#requests = [];
     for (const model of this.#models.values()) if (!model.isDisabled) this.#reload(model);
     for (const request of unanswered) this.#send(request);
   }
 
   #reload(model: HostedModel): void {
-    this.#call(frameKinds.load, model, this.#loadRequest(model.bundle)).then(
+    this.#call(frameKinds.load, model, this.#loadRequest(model.bundle), true).then(
       (answer) => model.loaded(answer as LoadAnswer),
       (error: TidegateError) => {
         if (error.code === "STOPPED") return;
@@ -270,7 +265,14 @@ export class ModelHost implements Component {
     this.#stats.progress++;
     this.#barren = 0;
     if (head.kind === frameKinds.failed) request.fail(TidegateError.from(decodeBody(body) as { code: string }));
-    else request.take(body);
+    else {
+      try {
+        request.take(body);
+      } catch (thrown) {
+        // An answer that cannot be read must not leave its caller waiting.
+        request.fail(thrown instanceof TidegateError ? thrown : new TidegateError("BUG", { detail: reasonOf(thrown) }));
+      }
+    }
   }
 
   #onEnd(end: ChildEnd): void {

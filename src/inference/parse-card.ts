@@ -1,8 +1,8 @@
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { TidegateError } from "../base/errors.ts";
-import { type Card, cardSchema } from "./card.ts";
 import { nearestName } from "../base/nearest-name.ts";
+import { type Card, cardSchema } from "./card.ts";
 
 /** One thing that is wrong with a card. `path` is like `outputs[0].kind`. */
 export type CardFault = { readonly path: string; readonly message: string; readonly nearest?: string };

@@ -183,7 +183,10 @@ export class VerdictTracker {
       this.#published(row);
       const ts = this.#rows[row + at.ts] as number;
       const rest = { outputs: {}, score: null, label: null, verdict: "unknown", provisional: false } as const;
-      give({ ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) }, this.#rows[row + at.sequence] as number);
+      give(
+        { ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) },
+        this.#rows[row + at.sequence] as number,
+      );
     }
   }
 

@@ -29,6 +29,8 @@ export type IntakeOptions = {
 };
 
 const defaultMaxPending = 262_144;
+/** Clocks are read one after the other: smaller differences of their offset are not told apart. */
+const wallSlackMs = 20;
 /** No gateway of this kind ran before: a clock that says so has not been set. */
 const clockFloor = Date.UTC(2024, 0, 1);
 
@@ -53,6 +55,7 @@ export class Intake {
   readonly #row: Float64Array;
   #next: number;
   #first: number;
+  #wallOffset = Number.NEGATIVE_INFINITY;
 
   /** @throws TidegateError CODEC_INVALID */
   constructor(options: IntakeOptions) {
@@ -153,11 +156,13 @@ export class Intake {
   /** The readings that wait, as a frame; the next ones start a new one. */
   takeFrame(): Frame | null {
     const { clock } = this.#options;
+    const wallOffset = Math.round(clock.now() - clock.monotonic());
+    if (Math.abs(wallOffset - this.#wallOffset) > wallSlackMs) this.#wallOffset = wallOffset;
     const frame = this.#columns.take({
       stream: this.name,
       first: this.#first,
       boot: clock.bootId,
-      wallOffset: Math.round(clock.now() - clock.monotonic()),
+      wallOffset: this.#wallOffset,
     });
     this.#first = this.#next;
     return frame;

@@ -36,7 +36,7 @@ export function writeBundle(root: string, spec: BundleSpec = {}): string {
   const g = new GraphBuilder();
   const x = g.input("window", "float32", [batch, size, fields.length]);
   const score = g.mul(g.sum(x, [1, 2]), factor);
-  g.output("score", work > 0 ? g.add(score, busy(g, work)) : score, { shape: [batch] });
+  g.output("score", work > 0 ? g.add(score, busy(g, work)) : score);
   writeFileSync(join(dir, "model.onnx"), encodeModel(g.model));
   const card = {
     format: 1,
