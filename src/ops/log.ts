@@ -55,7 +55,7 @@ export function createLog(options: LogOptions): ProcessLog {
       base: null,
       messageKey: "event",
       timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }), log: cleanFacts, bindings: cleanFacts },
+      formatters: { level: (label) => ({ level: label }), log: cleanFacts },
     },
     { write: (line: string) => void destination?.write(rendered(line, form, isColoured)) },
   );
@@ -92,7 +92,8 @@ function wrap(inner: pino.Logger, state: { rank: number }): Log {
     info: method("info"),
     warn: method("warn"),
     error: method("error"),
-    child: (facts) => wrap(inner.child(facts), state),
+    // pino has no formatter for a child's facts: they are cleaned here.
+    child: (facts) => wrap(inner.child(cleanFacts(facts)), state),
   };
 }
 

@@ -62,7 +62,7 @@ describe("the log", () => {
   it("counts bytes instead of printing them, and bounds text, lists and depth", () => {
     const { log, entry, lines } = collecting();
     const loop: Record<string, unknown> = {};
-    loop["self"] = loop;
+    loop.self = loop;
     log.info({ payload: new Uint8Array(70), text: "x".repeat(1e6), list: Array(1e5).fill(1), loop, n: 1n }, "odd");
     expect(entry()).toMatchObject({ payload: "[70 bytes]", n: "1" });
     expect(lines[0]?.length).toBeLessThan(5_000);
@@ -72,11 +72,11 @@ describe("the log", () => {
     const { log, entry } = collecting();
     const cause = new Error("disk on fire");
     log.error({ error: new TidegateError("FILE_UNREADABLE", { file: "f", reason: "r" }, { cause }) }, "no");
-    const error = entry()["error"] as Record<string, unknown>;
+    const error = entry().error as Record<string, unknown>;
     expect(error).toMatchObject({ code: "FILE_UNREADABLE", facts: { file: "f" }, cause: { message: "disk on fire" } });
     expect(error).not.toHaveProperty("stack");
     log.error({ error: new TidegateError("BUG", { detail: "d" }) }, "ours");
-    expect((entry(1)["error"] as Record<string, unknown>)["stack"]).toContain("log.test.ts");
+    expect((entry(1).error as Record<string, unknown>).stack).toContain("log.test.ts");
   });
 
   it("keeps facts apart from what the line itself says", () => {
@@ -118,7 +118,7 @@ describe("the log", () => {
       log.flush();
       process.exit(3);`;
     const env = { ...process.env };
-    delete env["JOURNAL_STREAM"];
+    delete env.JOURNAL_STREAM;
     const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env });
     expect(child.status).toBe(3);
     const lines = child.stderr.trimEnd().split("\n");
