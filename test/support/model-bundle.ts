@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { tensor } from "../../src/base/tensor.ts";
+import { loop } from "../../src/onnx/control-flow.ts";
 import { GraphBuilder, type Value } from "../../src/onnx/graph-builder.ts";
 import { encodeModel } from "../../src/onnx/model-file.ts";
 
@@ -15,6 +17,8 @@ export type BundleSpec = {
   golden?: readonly object[];
   /** Repeats a large product this often: makes a run slow. */
   work?: number;
+  /** A window with a larger value keeps the model busy for ever. */
+  hangsAbove?: number;
   /** Keys of the card that differ. */
   card?: Record<string, unknown>;
 };
@@ -30,13 +34,16 @@ export function writeBundle(root: string, spec: BundleSpec = {}): string {
     batch = "batch",
     golden,
     work = 0,
+    hangsAbove,
   } = spec;
   const dir = join(root, name);
   mkdirSync(dir, { recursive: true });
   const g = new GraphBuilder();
   const x = g.input("window", "float32", [batch, size, fields.length]);
-  const score = g.mul(g.sum(x, [1, 2]), factor);
-  g.output("score", work > 0 ? g.add(score, busy(g, work)) : score);
+  let score = g.mul(g.sum(x, [1, 2]), factor);
+  if (work > 0) score = g.add(score, busy(g, work));
+  if (hangsAbove !== undefined) score = g.add(score, endless(g, g.greater(g.maximum(x), hangsAbove)));
+  g.output("score", score);
   writeFileSync(join(dir, "model.onnx"), encodeModel(g.model));
   const card = {
     format: 1,
@@ -63,4 +70,15 @@ function busy(g: GraphBuilder, rounds: number): Value {
   let product = seed;
   for (let i = 0; i < rounds; i++) product = g.mul(g.matmul(product, seed), 0.001);
   return g.mul(g.mean(product), 0);
+}
+
+/** Zero, after more rounds than anybody waits for when the condition holds. */
+function endless(g: GraphBuilder, condition: Value): Value {
+  const rounds = g.mul(g.cast(condition, "int64"), g.constant(tensor("int64", [], BigInt64Array.of(2n ** 50n))));
+  const { state } = loop(g, { trips: rounds, state: [g.mul(g.cast(condition, "float32"), 0)] }, (body, round) => ({
+    state: round.state.map((value) => body.mul(value, 0.5)),
+  }));
+  const [zero] = state;
+  if (!zero) throw new Error("a loop gives its state back");
+  return zero;
 }
