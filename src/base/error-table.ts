@@ -261,6 +261,30 @@ export const errorTable = {
     message: "the key {file} may not be used: {reason}",
     help: "It must belong to the user that runs Tidegate, with mode 0600.",
   },
+  KEY_DAMAGED: {
+    kind: "config",
+    exit: 78,
+    message: "the key {file} is damaged: {reason}",
+    help: "Put it back from a backup: `tidegate keys restore`.",
+  },
+  KEY_UNWRITABLE: {
+    kind: "config",
+    exit: 74,
+    message: "the key {file} cannot be written: {reason}",
+    help: "The data directory must be writable for the user that runs Tidegate.",
+  },
+  KEY_PRESENT: {
+    kind: "config",
+    exit: 78,
+    message: "{dir} has other keys already ({names}): none is replaced",
+    help: "Restore into an empty data directory, or move the keys that are there away first.",
+  },
+  BACKUP_UNREADABLE: {
+    kind: "reject",
+    exit: 65,
+    message: "the backup of the keys cannot be opened: {reason}",
+    help: "Use the file that `tidegate keys backup` wrote, and the passphrase it was given.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;
 
 /** Codes that were raised once and must never get another meaning. */

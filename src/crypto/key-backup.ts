@@ -1,6 +1,6 @@
 import { randomBytes, type ScryptOptions, scrypt } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
-import { fingerprintsOf, type KeyName, type KeySecrets, keyNames, newSecrets, storeKey } from "./key-ring.ts";
+import { findKey, fingerprintsOf, type KeyName, type KeySecrets, keyNames, storeKey } from "./key-ring.ts";
 import { keyBytes, open, seal } from "./sealing.ts";
 
 /** Cost of one guess at a passphrase: 64 MiB of memory, twice over. A gateway with 512 MB can still do it. */
@@ -95,18 +95,18 @@ function parseBackup(text: string): KeyBackup {
 }
 
 /**
- * Puts the keys of a backup into a data directory. Keys that are there and the same are left; none is replaced.
- * @param present  the keys that are there already
- * @throws TidegateError KEY_PRESENT when a different key is there
+ * Puts the keys of a backup into `<dataDir>/keys`. Keys that are there and the same are left; none is replaced.
+ * @returns the names of those that were put there
+ * @throws TidegateError KEY_PRESENT when another key is there; then nothing is written
  */
-export function restoreKeys(dataDir: string, secrets: KeySecrets, present: Partial<KeySecrets>): KeyName[] {
-  const prints = fingerprintsOf(secrets);
-  const differs = keyNames.filter((name) => {
-    const there = present[name];
-    return there !== undefined && fingerprintsOf({ ...newSecrets(), [name]: there })[name] !== prints[name];
+export function restoreKeys(dataDir: string, secrets: KeySecrets): KeyName[] {
+  const present = keyNames.filter((name) => findKey({ dataDir }, name).key);
+  const others = present.filter((name) => {
+    const { key } = findKey({ dataDir }, name);
+    return key === null || Buffer.compare(key, secrets[name]) !== 0;
   });
-  if (differs.length > 0) throw new TidegateError("KEY_PRESENT", { dir: dataDir, names: differs.join(", ") });
-  const missing = keyNames.filter((name) => present[name] === undefined);
+  if (others.length > 0) throw new TidegateError("KEY_PRESENT", { dir: dataDir, names: others.join(", ") });
+  const missing = keyNames.filter((name) => !present.includes(name));
   for (const name of missing) {
     if (!storeKey(dataDir, name, secrets[name])) throw new TidegateError("KEY_PRESENT", { dir: dataDir, names: name });
   }

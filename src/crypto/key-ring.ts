@@ -74,29 +74,20 @@ export const fingerprintsOf = (secrets: KeySecrets): Record<KeyName, string> => 
  * @throws TidegateError KEY_MISSING when there are data but not every key, KEY_UNREADABLE when the mode or the owner
  *   of a key is wrong, KEY_DAMAGED when a file holds no key
  */
-export function openKeyRing({ dataDir, credentialsDir }: KeyRingOptions): KeyRing {
-  const dir = join(dataDir, "keys");
+export function openKeyRing(options: KeyRingOptions): KeyRing {
+  const { dataDir } = options;
   const files: Partial<Record<KeyName, string>> = {};
   let isNew = false;
   const secretOf = (name: KeyName): Uint8Array => {
-    if (credentialsDir) {
-      const file = join(credentialsDir, keyFileName(name));
-      const key = readKeyFile(file, credentialRule());
-      if (key) {
-        files[name] = file;
-        return key;
-      }
+    let found = findKey(options, name);
+    if (!found.key && isEmptyDataDir(dataDir)) {
+      storeKey(dataDir, name, newSecrets()[name]);
+      isNew = true;
+      found = findKey(options, name);
     }
-    const file = join(dir, keyFileName(name));
-    files[name] = file;
-    let key = readKeyFile(file, ownRule(dataDir, dir));
-    if (key) return key;
-    if (!isEmptyDataDir(dataDir)) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
-    storeKey(dataDir, name, newSecrets()[name]);
-    isNew = true;
-    key = readKeyFile(file, ownRule(dataDir, dir));
-    if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
-    return key;
+    files[name] = found.file;
+    if (!found.key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file: found.file });
+    return found.key;
   };
   const secrets = { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
   return { ...ringOf(secrets), files: files as Record<KeyName, string>, isNew };
@@ -115,16 +106,29 @@ function ringOf(secrets: KeySecrets): Omit<KeyRing, "files" | "isNew"> {
 export const ephemeralKeyRing = (): Omit<KeyRing, "files" | "isNew"> => ringOf(newSecrets());
 
 /**
- * Reads the secrets themselves, for a backup. Makes none.
+ * Reads one key from where it lies; makes none.
+ * @returns the key or null, and the file it was read from or is missing from
+ * @throws TidegateError KEY_UNREADABLE, KEY_DAMAGED
+ */
+export function findKey({ dataDir, credentialsDir }: KeyRingOptions, name: KeyName) {
+  if (credentialsDir) {
+    const file = join(credentialsDir, keyFileName(name));
+    const key = readKeyFile(file, credentialRule());
+    if (key) return { key, file };
+  }
+  const dir = join(dataDir, "keys");
+  const file = join(dir, keyFileName(name));
+  return { key: readKeyFile(file, ownRule(dataDir, dir)), file };
+}
+
+/**
+ * Reads the secrets themselves, for a backup; makes none.
  * @throws TidegateError KEY_MISSING, KEY_UNREADABLE, KEY_DAMAGED
  */
-export function readSecrets({ dataDir, credentialsDir }: KeyRingOptions): KeySecrets {
-  const dir = join(dataDir, "keys");
+export function readSecrets(options: KeyRingOptions): KeySecrets {
   const secretOf = (name: KeyName): Uint8Array => {
-    const file = join(dir, keyFileName(name));
-    const credential = credentialsDir ? readKeyFile(join(credentialsDir, keyFileName(name)), credentialRule()) : null;
-    const key = credential ?? readKeyFile(file, ownRule(dataDir, dir));
-    if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
+    const { key, file } = findKey(options, name);
+    if (!key) throw new TidegateError("KEY_MISSING", { dir: options.dataDir, file });
     return key;
   };
   return { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
@@ -137,7 +141,11 @@ export function storeKey(dataDir: string, name: KeyName, key: Uint8Array): boole
     if (mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined) syncDirectory(dataDir);
     return writeKeyFile(join(dir, keyFileName(name)), key);
   } catch (cause) {
-    throw new TidegateError("KEY_UNWRITABLE", { file: join(dir, keyFileName(name)), reason: reasonOf(cause) }, { cause });
+    throw new TidegateError(
+      "KEY_UNWRITABLE",
+      { file: join(dir, keyFileName(name)), reason: reasonOf(cause) },
+      { cause },
+    );
   }
 }
 
