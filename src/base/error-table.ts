@@ -285,6 +285,18 @@ export const errorTable = {
     message: "the backup of the keys cannot be opened: {reason}",
     help: "Use the file that `tidegate keys backup` wrote, and the passphrase it was given.",
   },
+  ENVELOPE_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "a signed document is malformed: {reason}",
+    help: "Sign it again with the Tidegate that is to read it, or a newer one.",
+  },
+  SIGNATURE_MISSING: {
+    kind: "deny",
+    exit: 65,
+    message: "a document ({what}) is not signed by those who must: {reason}",
+    help: "`tidegate keys trust` names the keys that are trusted.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;
 
 /** Codes that were raised once and must never get another meaning. */
