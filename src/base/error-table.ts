@@ -171,6 +171,12 @@ export const errorTable = {
     message: "no stream takes this topic",
     help: "Compare the topic with the `topic` patterns of the streams.",
   },
+  TOPIC_UNUSABLE: {
+    kind: "reject",
+    exit: 65,
+    message: "the topic cannot stand for a source: {reason}",
+    help: "Let the sensor publish under a topic without control characters, at most 1,024 characters long.",
+  },
   SOURCES_TOO_MANY: {
     kind: "reject",
     exit: 65,

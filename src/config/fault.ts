@@ -60,12 +60,14 @@ export class FaultFinder {
       const offset = this.#offsetOf(path.slice(0, length), isKey && length === path.length);
       if (offset !== undefined) return { path: name, message, ...this.#place(offset), ...near };
     }
-    return { path: name, message, ...near };
+    return { path: name, message, ...this.#place(rangeOf(this.#document.contents) ?? 0), ...near };
   }
 
   /** What zod found, with the nearest known key for each unknown one. */
   ofIssue(issue: z.core.$ZodIssue): Fault[] {
     const path = issue.path as Path;
+    if (issue.code === "invalid_key")
+      return [this.at(path, { message: issue.issues[0]?.message ?? issue.message, isKey: true })];
     if (issue.code !== "unrecognized_keys") return [this.at(path, { message: issue.message })];
     const known = declaredAt(path).keys;
     return issue.keys.map((key) => this.at([...path, key], { ...unknown("key", key, known), isKey: true }));

@@ -1,101 +1,110 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Document, LineCounter, parseDocument } from "yaml";
-import type * as z from "zod";
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import { nearestName } from "../base/nearest-name.ts";
 import type { Config } from "./config.ts";
-import { detectProfile, type Profile, readProfile } from "./profile.ts";
+import { configInvalid, type Fault, FaultFinder, unknown } from "./fault.ts";
+import { machineGatewayId } from "./gateway-id.ts";
+import {
+  absolutePath,
+  type Environment,
+  environmentLayer,
+  flagLayer,
+  isTree,
+  merge,
+  profileLayer,
+  type Tree,
+} from "./layers.ts";
+import { detectProfile, type Profile, profileNames, readProfile, requireSupportedSystem } from "./profile.ts";
 import { configSchema } from "./schema.ts";
-import { declaredAt, mapLeaves, type Path, renderPath, rootShape } from "./walk.ts";
+import { streamFaults } from "./stream-faults.ts";
+import { streamSchema } from "./stream-schema.ts";
+import { mapLeaves, renderPath } from "./walk.ts";
 
+/** Where a value comes from, weakest first. */
 export type Origin = "default" | "profile" | "file" | "environment" | "flag";
-
-/** One thing that is wrong, where it stands. Line and column count from 1. */
-export type Fault = {
-  readonly path: string;
-  readonly message: string;
-  readonly line?: number;
-  readonly column?: number;
-  readonly nearest?: string;
-};
 
 export type LoadedConfig = {
   readonly config: Config;
   readonly profile: Profile;
-  /** Where the value of each leaf that was set comes from; what is missing here is a default. */
+  /** Where the value of each leaf comes from: `buffer.maxBytes`, `streams.env.topic` … */
   readonly origins: ReadonlyMap<string, Origin>;
   readonly file: string;
 };
 
 export type LoadOptions = {
   readonly file?: string;
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Environment;
   /** Values by path: `{"gateway.dataDir": "/tmp/x"}`. */
   readonly flags?: Readonly<Record<string, unknown>>;
   /** The file's text, when it does not come from `file`. */
   readonly text?: string;
+  /** What relative paths count from; absent: the folder of `file`. */
   readonly baseDir?: string;
 };
 
 export const defaultFile = "/etc/tidegate/tidegate.yaml";
 
-type Tree = { [key: string]: unknown };
+/** Beside `src/` in a clone, beside `dist/` in a package. */
+const packagedModels = resolve(import.meta.dirname, "../../models");
 
 /**
  * Loads the configuration: schema default < device profile < file < `TIDEGATE_A__B` environment < flags.
- * @throws TidegateError CONFIG_INVALID with every fault in facts.faults; FILE_UNREADABLE, PROFILE_INVALID
+ * @throws TidegateError CONFIG_INVALID with every fault (`Fault[]`) in facts.faults; CONFIG_MISSING, FILE_UNREADABLE,
+ * SYSTEM_UNSUPPORTED
  */
 export function loadConfig(options: LoadOptions): LoadedConfig {
+  requireSupportedSystem();
   const file = options.file ?? defaultFile;
-  const text = options.text ?? readText(file);
+  const env = options.env ?? {};
+  const setters = new Map<string, string>();
+  const { written, finder } = parseFile(file, options.text ?? readText(file), setters);
+  const environment = environmentLayer(env, written);
+  for (const [path, variable] of environment.setters) setters.set(path, variable);
+  for (const path of Object.keys(options.flags ?? {})) setters.set(path, "the command line");
+  const flags = flagLayer(options.flags ?? {});
+  const faults: Fault[] = [...environment.faults];
+
+  const profile = chooseProfile([flags, environment.layer, written], finder, faults);
   const baseDir = options.baseDir ?? dirname(resolve(file));
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const place = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { line, column: col };
-  };
-  if (document.errors.length > 0)
-    throw invalid(
-      file,
-      document.errors.map(({ message, pos }) => ({ path: "", message, ...place(pos[0]) })),
-    );
-  const written = (document.toJS({ maxAliasCount: 100 }) ?? {}) as Tree;
-  if (typeof written !== "object" || Array.isArray(written))
-    throw invalid(file, [{ path: "", message: "expected keys and values", line: 1, column: 1 }]);
-
-  const origins = new Map<string, Origin>();
-  const faults: Fault[] = [];
-  const layers: [Origin, Tree][] = [
-    ["file", written],
-    ["environment", environmentLayer(options.env ?? {}, faults)],
+  const layers: readonly [Origin, Tree, string][] = [
+    ["profile", profileLayer(profile), baseDir],
+    ["file", written, baseDir],
+    ["environment", environment.layer, process.cwd()],
+    ["flag", flags, process.cwd()],
   ];
-  if (options.flags) layers.push(["flag", flagLayer(options.flags)]);
-  const named = layers
-    .map(([, layer]) => (layer.gateway as Tree | undefined)?.profile)
-    .filter((name) => typeof name === "string");
-  const wanted = (named.at(-1) as string | undefined) ?? "auto";
-  const profile = readProfile(wanted === "auto" ? detectProfile() : wanted);
-  layers.unshift(["profile", profileLayer(profile)]);
-
+  const origins = new Map<string, Origin>();
   let merged: Tree = {};
-  for (const [origin, layer] of layers) {
-    const isOfFile = origin === "file";
-    const resolved = mapLeaves(layer, (leaf, meta, path) => {
+  for (const [origin, layer, base] of layers) {
+    const absolute = mapLeaves(layer, (leaf, { scalar }, path) => {
       origins.set(renderPath(path), origin);
-      if (meta.scalar !== "path" || typeof leaf !== "string") return leaf;
-      return resolve(isOfFile ? baseDir : process.cwd(), leaf);
-    }) as Tree;
-    merged = merge(merged, resolved);
+      const isPath = scalar === "path" || scalar === "secret";
+      return isPath && typeof leaf === "string" && leaf !== "" ? absolutePath(leaf, scalar, base, env) : leaf;
+    });
+    merged = merge(merged, absolute as Tree);
   }
+
   const parsed = configSchema.safeParse(merged);
-  if (!parsed.success) faults.push(...parsed.error.issues.flatMap((issue) => faultsOf(issue, document, place)));
-  if (faults.length > 0 || !parsed.success) throw invalid(file, faults);
-  faults.push(...crossFaults(parsed.data).map((fault) => located(fault.path, fault.message, document, place)));
-  if (faults.length > 0) throw invalid(file, faults);
-  return { config: withId(parsed.data, profile), profile, origins, file };
+  faults.push(...(parsed.error?.issues ?? []).flatMap((issue) => finder.ofIssue(issue)));
+  faults.push(...faultsAmongKeys(merged, finder));
+  const id = parsed.data?.gateway.id === "auto" ? machineGatewayId() : parsed.data?.gateway.id;
+  if (parsed.success && id === undefined)
+    faults.push(
+      finder.at(["gateway", "id"], { message: "auto needs /etc/machine-id, which is not there: give a name" }),
+    );
+  if (faults.length > 0 || !parsed.success || id === undefined) throw configInvalid(file, faults);
+
+  const { gateway, models, ...rest } = parsed.data;
+  const config: Config = {
+    ...rest,
+    gateway: { ...gateway, id, profile: profile.name },
+    models: { ...models, dir: models.dir ?? packagedModels },
+  };
+  mapLeaves(config, (leaf, _, path) => {
+    if (!origins.has(renderPath(path))) origins.set(renderPath(path), "default");
+    return leaf;
+  });
+  return { config, profile, origins, file };
 }
 
 function readText(file: string): string {
@@ -108,134 +117,43 @@ function readText(file: string): string {
   }
 }
 
-const invalid = (file: string, faults: readonly Fault[]): TidegateError =>
-  new TidegateError("CONFIG_INVALID", { file, count: faults.length, faults });
-
-function profileLayer(profile: Profile): Tree {
-  const { threads, maxBatch, providers, commitMaxDelay, maxCelsius } = profile;
-  return {
-    models: { threads, maxBatch, providers },
-    buffer: { commitMaxDelay: `${commitMaxDelay}ms` },
-    training: { maxCelsius },
-  };
-}
-
-/** `TIDEGATE_SENSORS__URL` is `sensors.url`: keys are found whatever their case. */
-function environmentLayer(env: Readonly<Record<string, string | undefined>>, faults: Fault[]): Tree {
-  const layer: Tree = {};
-  for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith("TIDEGATE_") || !name.includes("__") || value === undefined) continue;
-    const path: string[] = [];
-    for (const part of name.slice("TIDEGATE_".length).split("__")) {
-      const { keys, meta } = path.length === 0 ? { keys: Object.keys(rootShape), meta: undefined } : declaredAt(path);
-      const key = keys.find((known) => known.toLowerCase() === part.toLowerCase());
-      path.push(key ?? (meta?.entry ? part.toLowerCase() : part));
-    }
-    const { meta } = declaredAt(path);
-    if (!meta) faults.push({ path: name, message: "this environment variable names no key" });
-    else put(layer, path, meta.scalar === "text" || meta.scalar === "path" ? value : (readJson(value) ?? value));
-  }
-  return layer;
-}
-
-function readJson(text: string): unknown {
+/** YAML to what was written. Its own faults end the search: what stands behind them cannot be told. */
+function parseFile(file: string, text: string, setters: ReadonlyMap<string, string>) {
+  const lines = new LineCounter();
+  const start = { path: "", line: 1, column: 1 };
+  let document: Document.Parsed;
+  let written: unknown;
+  let finder: FaultFinder;
   try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+    finder = new FaultFinder(document, lines, setters);
+    const faults = finder.ofText();
+    if (faults.length > 0) throw configInvalid(file, faults);
+    written = document.toJS({ maxAliasCount: 100 }) ?? {};
+  } catch (thrown) {
+    if (thrown instanceof TidegateError) throw thrown;
+    throw configInvalid(file, [{ ...start, message: reasonOf(thrown) }]);
   }
+  if (!isTree(written)) throw configInvalid(file, [{ ...start, message: "expected keys and values" }]);
+  return { written, finder };
 }
 
-function flagLayer(flags: Readonly<Record<string, unknown>>): Tree {
-  const layer: Tree = {};
-  for (const [path, value] of Object.entries(flags)) if (value !== undefined) put(layer, path.split("."), value);
-  return layer;
+/** The profile that the strongest layer names, or the one that fits. An unknown one is a fault like any other. */
+function chooseProfile(strongestFirst: readonly Tree[], finder: FaultFinder, faults: Fault[]): Profile {
+  const named = strongestFirst
+    .map(({ gateway }) => (isTree(gateway) ? gateway.profile : undefined))
+    .find((name) => typeof name === "string");
+  if (named === undefined || named === "auto") return readProfile(detectProfile());
+  if (profileNames().includes(named)) return readProfile(named);
+  faults.push(finder.at(["gateway", "profile"], unknown("profile", named, profileNames())));
+  return readProfile(detectProfile());
 }
 
-function put(tree: Tree, path: readonly string[], value: unknown): void {
-  let at = tree;
-  for (const key of path.slice(0, -1)) {
-    at[key] ??= {};
-    at = at[key] as Tree;
-  }
-  at[path.at(-1) ?? ""] = value;
-}
-
-/** Sections are merged key by key; lists and plain values replace. */
-function merge(low: unknown, high: unknown): Tree {
-  const isTree = (value: unknown): value is Tree =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isTree(low) || !isTree(high)) return high as Tree;
-  const merged: Tree = { ...low };
-  for (const [key, value] of Object.entries(high)) merged[key] = key in low ? merge(low[key], value) : value;
-  return merged;
-}
-
-type Place = (offset: number) => { line: number; column: number };
-
-function faultsOf(issue: z.core.$ZodIssue, document: Document, place: Place): Fault[] {
-  const path = issue.path as Path;
-  if (issue.code !== "unrecognized_keys") return [located(path, issue.message, document, place)];
-  const known = path.length === 0 ? Object.keys(rootShape) : declaredAt(path).keys;
-  return issue.keys.map((key) => {
-    const nearest = nearestName(key, known);
-    const message = nearest ? `unknown key; did you mean ${nearest}?` : `unknown key; known are ${known.join(", ")}`;
-    return { ...located([...path, key], message, document, place, true), ...(nearest ? { nearest } : {}) };
+/** What no single key can tell, for every stream that is sound by itself: faults elsewhere do not hide them. */
+function faultsAmongKeys(merged: Tree, finder: FaultFinder): Fault[] {
+  return Object.entries(isTree(merged.streams) ? merged.streams : {}).flatMap(([name, written]) => {
+    const stream = streamSchema.safeParse(written);
+    if (!stream.success) return [];
+    return streamFaults(stream.data).map(({ path, ...words }) => finder.at(["streams", name, ...path], words));
   });
-}
-
-/** The fault with the place of its key or value; of something that is missing, the place of what should hold it. */
-function located(path: Path, message: string, document: Document, place: Place, isKey = false): Fault {
-  for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined;
-    const parent = document.getIn(path.slice(0, length - 1), true) as { items?: unknown[] } | undefined;
-    const pair = (parent?.items as { key?: { value?: unknown; range?: [number] } }[] | undefined)?.find(
-      (item) => item?.key?.value === path[length - 1],
-    );
-    const offset = isKey || !node?.range ? (pair?.key?.range?.[0] ?? node?.range?.[0]) : node.range[0];
-    if (offset !== undefined) return { path: renderPath(path), message, ...place(offset) };
-  }
-  return { path: renderPath(path), message };
-}
-
-/** What no single key can tell. */
-function crossFaults(config: Config): { path: Path; message: string }[] {
-  const faults: { path: Path; message: string }[] = [];
-  for (const [name, stream] of Object.entries(config.streams)) {
-    const at = (...rest: (string | number)[]) => ["streams", name, ...rest];
-    const known = new Set(Object.keys(stream.fields));
-    for (const [i, { field, op, by, over, as }] of stream.transform.entries()) {
-      if (!known.has(field)) faults.push({ path: at("transform", i, "field"), message: `there is no field ${field}` });
-      if ((op === "scale" || op === "offset") && by === undefined)
-        faults.push({ path: at("transform", i, "op"), message: `${op} needs \`by\`` });
-      if (["mean", "std", "min", "max"].includes(op) && over === undefined)
-        faults.push({ path: at("transform", i, "op"), message: `${op} needs \`over\`` });
-      if (as !== undefined) known.add(as);
-    }
-    for (const field of Object.keys(stream.clean.range))
-      if (!known.has(field)) faults.push({ path: at("clean", "range", field), message: `there is no field ${field}` });
-    if (stream.model !== undefined && known.size === 0)
-      faults.push({ path: at("fields"), message: "a stream with a model needs fields" });
-  }
-  return faults;
-}
-
-function withId(config: Config, profile: Profile): Config {
-  const id = config.gateway.id === "auto" ? machineName() : config.gateway.id;
-  return { ...config, gateway: { ...config.gateway, id, profile: profile.name } };
-}
-
-/** Derived from the machine's id, which must not be told to others as it is. */
-function machineName(): string {
-  let machine: string;
-  try {
-    machine = readFileSync("/etc/machine-id", "utf8").trim();
-  } catch {
-    throw new TidegateError("CONFIG_INVALID", {
-      file: "gateway.id",
-      count: 1,
-      faults: [{ path: "gateway.id", message: "auto needs /etc/machine-id, which is not there: give a name" }],
-    });
-  }
-  return `gw-${createHash("sha256").update(`tidegate/${machine}`).digest("hex").slice(0, 12)}`;
 }

@@ -32,8 +32,6 @@ const expected = (what: string, written: unknown): { fault: string } => ({
 
 const between = (value: number, min: number, max: number): boolean => value >= min && value <= max;
 
-type Split<W, K extends PropertyKey> = Omit<W, K> & OptionWords;
-
 /** A span of time, written with its unit ("200ms", "5s", "1.5h"); parsed to milliseconds. */
 export function duration<const W extends OptionWords>(words: W & { min?: string; max?: string }) {
   const { min = "0s", max = "10000d", ...rest } = words;
@@ -180,14 +178,17 @@ export const id = <const W extends OptionWords>(words: W) =>
   text<W>({ ...words, form: idPattern, called: "a name of [A-Za-z0-9_-]{1,64}", type: "name" });
 
 /** A file or folder; relative ones count from the configuration file. Absolute after loading. */
-export function path<const W extends OptionWords>(words: W) {
-  const facts = { type: "path", json: { type: "string" }, scalar: "path" } as const;
-  return leaf<string, W>(words, facts, (written) =>
+export const path = <const W extends OptionWords>(words: W) => pathLeaf(words, "path");
+
+/** A file with a secret: a plain name is looked for in `$CREDENTIALS_DIRECTORY` first. Absolute after loading. */
+export const secretPath = <const W extends OptionWords>(words: W) => pathLeaf(words, "secret");
+
+const pathLeaf = <const W extends OptionWords>(words: W, scalar: "path" | "secret") =>
+  leaf<string, W>(words, { type: "path", json: { type: "string" }, scalar }, (written) =>
     typeof written === "string" && written !== "" && !written.includes("\0")
       ? { value: written }
       : expected("a path", written),
   );
-}
 
 /** Any text, number or flag of which the folder itself knows the form: `check` returns what is wrong with it. */
 export function formed<T, const W extends OptionWords>(
@@ -198,4 +199,4 @@ export function formed<T, const W extends OptionWords>(
   return leaf<T, W>(words, { scalar: "text", ...facts }, check);
 }
 
-export type { Parsed, Split };
+export type { Parsed };

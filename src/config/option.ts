@@ -18,16 +18,17 @@ export type OptionMeta = {
   readonly required?: true;
   /** Value shown in the sample file; without it the option is shown commented out. */
   readonly sample?: unknown;
-  /** How a value in a layer is read: text as it is, JSON for numbers and flags, `path` relative to the file. */
-  readonly scalar?: "text" | "json" | "path";
+  /**
+   * How a value in a layer is read: text as it is, JSON for numbers and flags, `path` relative to the file,
+   * `secret` as a path, but a plain name is looked for among the unit's credentials first.
+   */
+  readonly scalar?: "text" | "json" | "path" | "secret";
   /** The option is a section: its keys. */
   readonly shape?: Shape;
   /** The option is a map of named things: what each is. */
   readonly entry?: z.ZodType;
   /** The option is a list: what each item is. */
   readonly item?: z.ZodType;
-  /** The option is a section whose keys depend on the value of `tag`. */
-  readonly variants?: { readonly tag: string; readonly shapes: Readonly<Record<string, Shape>> };
   /** Turns the short form into the long one; anything else is returned as it is. */
   readonly expand?: (value: unknown) => unknown;
   /** What the short form is, for the docs. */
@@ -115,23 +116,6 @@ export function sectionOr<const T extends z.core.$ZodLooseShape & Shape, const W
   const schema = z.preprocess(expand, z.strictObject(shape));
   return declare(schema, rest as unknown as W, { type: "section", shape, expand, short });
 }
-
-/** A section whose keys depend on the value of its key `tag`. */
-export function variants<
-  const V extends Readonly<Record<string, Shape>>,
-  const Tag extends string,
-  const W extends OptionWords,
->(tag: Tag, shapes: V, words: W): Declared<z.ZodType<Variant<Tag, V>>, W> {
-  const members = Object.entries(shapes).map(([name, shape]) => z.strictObject({ [tag]: z.literal(name), ...shape }));
-  const [first, ...others] = members;
-  if (!first) throw new RangeError("variants() needs at least one shape");
-  const schema = z.discriminatedUnion(tag, [first, ...others] as never) as unknown as z.ZodType<Variant<Tag, V>>;
-  return declare(schema, words, { type: "section", variants: { tag, shapes } });
-}
-
-type Variant<Tag extends string, V extends Readonly<Record<string, Shape>>> = {
-  [K in keyof V & string]: { [T in Tag]: K } & z.output<z.ZodObject<V[K], z.core.$strict>>;
-}[keyof V & string];
 
 /** Ids of gateways, fleets, streams, fields and models. */
 export const idPattern = /^[A-Za-z0-9_-]{1,64}$/;

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { arch, totalmem } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import * as z from "zod";
 import { reasonOf, TidegateError } from "../base/errors.ts";
@@ -29,7 +29,7 @@ const profileSchema = z.strictObject({
 export type Profile = z.output<typeof profileSchema> & { readonly name: string };
 
 /** Beside `src/` in a clone, beside `dist/` in a package. */
-const folder = new URL("../../device-profiles/", import.meta.url).pathname;
+const folder = resolve(import.meta.dirname, "../../device-profiles");
 
 export const profileNames = (): string[] =>
   readdirSync(folder)
@@ -57,13 +57,18 @@ function boardModel(): string {
   }
 }
 
-/**
- * The profile that fits this device best.
- * @throws TidegateError SYSTEM_UNSUPPORTED on anything but 64-bit x86 and ARM
- */
-export function detectProfile(model = boardModel(), architecture: string = arch(), memory = totalmem()): string {
+/** @throws TidegateError SYSTEM_UNSUPPORTED on anything but 64-bit x86 and ARM */
+export function requireSupportedSystem(architecture: string = arch()): void {
   if (architecture !== "x64" && architecture !== "arm64")
     throw new TidegateError("SYSTEM_UNSUPPORTED", { arch: architecture });
+}
+
+/**
+ * The profile that fits this device best.
+ * @throws TidegateError SYSTEM_UNSUPPORTED
+ */
+export function detectProfile(model = boardModel(), architecture: string = arch(), memory = totalmem()): string {
+  requireSupportedSystem(architecture);
   const fitting = profileNames()
     .map(readProfile)
     .filter(({ match }) => match.arch === architecture && match.model && new RegExp(match.model).test(model));

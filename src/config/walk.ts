@@ -14,14 +14,12 @@ export const renderPath = (path: readonly PropertyKey[]): string =>
 /** The keys of the whole configuration. */
 export const rootShape: Shape = configSchema.shape as unknown as Shape;
 
-/** What is declared at a path; undefined where nothing is. */
+/** What is declared at a path, and the keys that are known in it; `meta` is undefined where nothing is declared. */
 export function declaredAt(path: Path): { meta: OptionMeta | undefined; keys: readonly string[] } {
   let shape: Shape | undefined = rootShape;
   let meta: OptionMeta | undefined;
   for (const key of path) {
-    const named: Shape = shape ?? {};
-    const own = Object.hasOwn(named, key) ? named[String(key)] : undefined;
-    const schema: z.ZodType | undefined = shape ? own : (meta?.entry ?? meta?.item);
+    const schema: z.ZodType | undefined = shape ? ownOf(shape, key) : (meta?.entry ?? meta?.item);
     meta = schema && metaOf(schema);
     shape = meta?.shape;
     if (!meta) return { meta: undefined, keys: [] };
@@ -29,21 +27,36 @@ export function declaredAt(path: Path): { meta: OptionMeta | undefined; keys: re
   return { meta, keys: Object.keys(shape ?? {}) };
 }
 
-/** Calls `visit` for every leaf of a written configuration that is declared, and lets it be replaced. */
+const ownOf = (shape: Shape, key: string | number): z.ZodType | undefined =>
+  Object.hasOwn(shape, key) ? shape[key] : undefined;
+
+/** Values under a map whose kind is a bare type, such as numbers by name. */
+const bare: OptionMeta = { doc: "", remote: false, type: "value", scalar: "json" };
+
+/**
+ * Calls `visit` for every leaf of a written or parsed configuration that is declared, and puts in its place what
+ * `visit` returns. Lists count as leaves. Short forms become long; sections that are empty (`cloud:` with nothing
+ * under it) are left out.
+ */
 export function mapLeaves(
   value: unknown,
   visit: (leaf: unknown, meta: OptionMeta, path: Path) => unknown,
   path: Path = [],
+  parent?: OptionMeta,
 ): unknown {
-  const { meta } = declaredAt(path);
   const isRoot = path.length === 0;
+  const meta = declaredAt(path).meta ?? (parent?.entry ? bare : undefined);
   if (!isRoot && !meta) return value;
   const long = meta?.expand ? meta.expand(value) : value;
-  if (Array.isArray(long) && meta?.item) return long.map((item, i) => mapLeaves(item, visit, [...path, i]));
-  const isFolder = isRoot || meta?.shape !== undefined || meta?.entry !== undefined;
-  if (isFolder && typeof long === "object" && long !== null && !Array.isArray(long))
-    return Object.fromEntries(
-      Object.entries(long).map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key])]),
-    );
-  return meta ? visit(long, meta, path) : long;
+  const isContainer = isRoot || meta?.shape !== undefined || meta?.entry !== undefined;
+  if (isContainer && typeof long === "object" && long !== null && !Array.isArray(long)) {
+    const entries = Object.entries(long).filter(([key, inner]) => inner !== null || !isContainerAt([...path, key]));
+    return Object.fromEntries(entries.map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key], meta)]));
+  }
+  return meta && long !== undefined ? visit(long, meta, path) : long;
+}
+
+function isContainerAt(path: Path): boolean {
+  const { meta } = declaredAt(path);
+  return meta?.shape !== undefined || meta?.entry !== undefined;
 }

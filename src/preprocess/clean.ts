@@ -1,3 +1,7 @@
+import { TidegateError } from "../base/errors.ts";
+import { Hampel, type HampelOptions } from "./hampel.ts";
+import type { Column, Slots } from "./slots.ts";
+
 /** What is done about bad values. `StreamConfig["clean"]` fits. */
 export type CleanOptions = {
   readonly range: Readonly<Record<string, readonly [number, number]>>;
@@ -6,113 +10,131 @@ export type CleanOptions = {
   readonly missingLimit: number;
   readonly duplicates: "keep" | "drop";
   readonly outliers: "none" | "drop" | "hold";
-  readonly hampel: { readonly window: number; readonly sigmas: number };
+  readonly hampel: HampelOptions;
 };
 
-/** What is remembered of one source: plain data, so that a snapshot can hold it. */
-export type CleanState = {
-  lastTs: number;
-  last: Float64Array;
-  /** Last good value of each field, and its time. */
-  held: Float64Array;
-  heldTs: Float64Array;
-  /** Recent values of each field for Hampel's rule, oldest first; what has not come is NaN. */
-  recent: Float64Array[];
-};
+/** Values that were changed, by what was done. */
+export type CleanCounters = { range: number; outlier: number; held: number };
 
-export type CleanCounters = { range: number; outlier: number; duplicate: number; held: number };
+/** Windows are float32: what is larger would become infinite there. */
+const largest = 3.4028234663852886e38;
 
-/** Scales the median absolute deviation to the standard deviation of a normal distribution. */
-const madToSigma = 1.4826;
+/** Whether a value can stand in a window. */
+export const isUsable = (value: number): boolean => Math.abs(value) <= largest;
 
-/** Range, duplicates, outliers and held values, field by field. Missing values are NaN before and after. */
+/** Duplicates, range, outliers and held values, field by field. Missing values are NaN before and after. */
 export class Cleaner {
+  /** With nothing asked for, readings may pass by it. */
+  readonly isIdle: boolean;
   readonly #options: CleanOptions;
+  readonly #width: number;
+  readonly #used: Int32Array;
   readonly #low: Float64Array;
   readonly #high: Float64Array;
-  readonly #scratch: Float64Array;
-  /** With nothing asked for but what costs nothing, readings pass untouched. */
-  readonly isIdle: boolean;
-
-  constructor(fields: readonly string[], options: CleanOptions) {
-    this.#options = options;
-    this.#low = Float64Array.from(fields, (name) => options.range[name]?.[0] ?? Number.NEGATIVE_INFINITY);
-    this.#high = Float64Array.from(fields, (name) => options.range[name]?.[1] ?? Number.POSITIVE_INFINITY);
-    this.#scratch = new Float64Array(options.hampel.window);
-    this.isIdle =
-      Object.keys(options.range).length === 0 &&
-      options.missing === "drop" &&
-      options.duplicates === "keep" &&
-      options.outliers === "none";
-  }
-
-  create(width: number): CleanState {
-    const { outliers, hampel } = this.#options;
-    const rings = outliers === "none" ? 0 : width;
-    return {
-      lastTs: Number.NaN,
-      last: new Float64Array(width).fill(Number.NaN),
-      held: new Float64Array(width).fill(Number.NaN),
-      heldTs: new Float64Array(width).fill(Number.NEGATIVE_INFINITY),
-      recent: Array.from({ length: rings }, () => new Float64Array(hampel.window).fill(Number.NaN)),
-    };
-  }
+  readonly #counters: CleanCounters;
+  readonly #hampel: Hampel | undefined;
+  /** The last reading as it came, and its time. */
+  readonly #last: Column | undefined;
+  readonly #lastTs: Column | undefined;
+  /** Last good value of each used field, and its time. */
+  readonly #held: Column | undefined;
+  readonly #heldTs: Column | undefined;
 
   /**
-   * Cleans `row` in place.
-   * @returns false when the reading is a duplicate and goes no further
+   * @param used  the fields that windows are made of: the others are left as they are
+   * @throws TidegateError PREPROCESS_INVALID
    */
-  apply(state: CleanState, ts: number, row: Float64Array, counters: CleanCounters): boolean {
-    const { duplicates, outliers, missing, missingLimit } = this.#options;
-    if (duplicates === "drop" && ts === state.lastTs && row.every((value, i) => Object.is(value, state.last[i]))) {
-      counters.duplicate++;
-      return false;
+  constructor(slots: Slots, fields: readonly string[], used: Int32Array, options: CleanOptions, counters: CleanCounters) {
+    check(fields, options);
+    const { range, missing, duplicates, outliers, hampel } = options;
+    this.#options = options;
+    this.#width = fields.length;
+    this.#used = used;
+    this.#counters = counters;
+    this.#low = Float64Array.from(fields, (name) => Math.max(range[name]?.[0] ?? -largest, -largest));
+    this.#high = Float64Array.from(fields, (name) => Math.min(range[name]?.[1] ?? largest, largest));
+    this.isIdle = Object.keys(range).length === 0 && missing === "drop" && duplicates === "keep" && outliers === "none";
+    if (outliers !== "none") this.#hampel = new Hampel(slots, used.length, hampel);
+    if (duplicates === "drop") {
+      this.#last = slots.column(fields.length, Number.NaN);
+      this.#lastTs = slots.column(1, Number.NaN);
     }
-    state.lastTs = ts;
-    state.last.set(row);
-    for (let i = 0; i < row.length; i++) {
-      let value = row[i] as number;
-      if (value < (this.#low[i] as number) || value > (this.#high[i] as number)) {
+    if (missing === "hold") {
+      this.#held = slots.column(used.length, Number.NaN);
+      this.#heldTs = slots.column(used.length, Number.NEGATIVE_INFINITY);
+    }
+  }
+
+  /** Whether a reading has the time and the values of the one before it of its source. */
+  isDuplicate(slot: number, ts: number, values: Float64Array): boolean {
+    const last = this.#last?.data;
+    const lastTs = this.#lastTs?.data;
+    if (!last || !lastTs) return false;
+    const width = this.#width;
+    const at = slot * width;
+    let isSame = lastTs[slot] === ts;
+    lastTs[slot] = ts;
+    for (let i = 0; i < width; i++) {
+      const value = values[i] as number;
+      const before = last[at + i] as number;
+      if (value !== before && !(Number.isNaN(value) && Number.isNaN(before))) isSame = false;
+      last[at + i] = value;
+    }
+    return isSame;
+  }
+
+  /** Cleans the used fields of `row` in place. */
+  apply(slot: number, ts: number, row: Float64Array): void {
+    const used = this.#used;
+    const counters = this.#counters;
+    for (let i = 0; i < used.length; i++) {
+      const field = used[i] as number;
+      let value = row[field] as number;
+      if (value < (this.#low[field] as number) || value > (this.#high[field] as number)) {
         counters.range++;
         value = Number.NaN;
       }
-      if (outliers !== "none" && !Number.isNaN(value)) {
-        const median = this.#outlierMedian(state.recent[i] as Float64Array, value);
-        if (!Number.isNaN(median)) {
-          counters.outlier++;
-          value = outliers === "hold" ? median : Number.NaN;
-        }
-      }
-      if (!Number.isNaN(value)) {
-        state.held[i] = value;
-        state.heldTs[i] = ts;
-      } else if (missing === "hold" && ts - (state.heldTs[i] as number) <= missingLimit) {
-        counters.held++;
-        value = state.held[i] as number;
-      }
-      row[i] = value;
+      if (this.#hampel && !Number.isNaN(value)) value = this.#judged(this.#hampel, slot, i, value);
+      if (this.#held && this.#heldTs) value = this.#orHeld(this.#held.data, this.#heldTs.data, slot, i, ts, value);
+      row[field] = value;
     }
-    return true;
   }
 
-  /** The median when `value` is an outlier among the recent ones and itself; else NaN. The value is remembered as it is. */
-  #outlierMedian(recent: Float64Array, value: number): number {
-    recent.copyWithin(0, 1);
-    recent[recent.length - 1] = value;
-    if (Number.isNaN(recent[0])) return Number.NaN;
-    const scratch = this.#scratch;
-    scratch.set(recent);
-    const median = middle(scratch.sort());
-    for (let i = 0; i < scratch.length; i++) scratch[i] = Math.abs((recent[i] as number) - median);
-    const deviation = madToSigma * middle(scratch.sort());
-    const limit = this.#options.hampel.sigmas * deviation;
-    return Math.abs(value - median) > limit && deviation > 0 ? median : Number.NaN;
+  /** After a long pause, old values are no measure for new ones. */
+  restart(slot: number): void {
+    this.#hampel?.restart(slot);
+  }
+
+  #judged(hampel: Hampel, slot: number, i: number, value: number): number {
+    const median = hampel.judge(slot, i, value);
+    if (Number.isNaN(median)) return value;
+    this.#counters.outlier++;
+    return this.#options.outliers === "hold" ? median : Number.NaN;
+  }
+
+  #orHeld(held: Float64Array, heldTs: Float64Array, slot: number, i: number, ts: number, value: number): number {
+    const at = slot * this.#used.length + i;
+    if (Number.isNaN(value)) {
+      if (!(ts - (heldTs[at] as number) <= this.#options.missingLimit)) return value;
+      this.#counters.held++;
+      return held[at] as number;
+    }
+    held[at] = value;
+    heldTs[at] = ts;
+    return value;
   }
 }
 
-const middle = (sorted: Float64Array): number => {
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[half] as number)
-    : ((sorted[half - 1] as number) + (sorted[half] as number)) / 2;
-};
+function check(fields: readonly string[], { range, missingLimit, hampel, outliers }: CleanOptions): void {
+  const fault = (key: string, reason: string) =>
+    new TidegateError("PREPROCESS_INVALID", { what: `clean.${key}`, reason });
+  for (const [name, [low, high]] of Object.entries(range)) {
+    if (!fields.includes(name)) throw fault("range", `there is no field ${name}`);
+    if (!(low <= high)) throw fault("range", `${name} cannot be from ${low} to ${high}`);
+  }
+  if (!(missingLimit >= 0)) throw fault("missingLimit", `${missingLimit} ms is no gap`);
+  if (outliers === "none") return;
+  if (!Number.isInteger(hampel.window) || hampel.window < 3)
+    throw fault("hampel.window", `${hampel.window} readings have no median worth the name`);
+  if (!(hampel.sigmas > 0)) throw fault("hampel.sigmas", `${hampel.sigmas} is no distance`);
+}

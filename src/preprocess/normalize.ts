@@ -1,56 +1,127 @@
-/** Running statistics of a stream's window columns, over all its sources. */
+import { TidegateError } from "../base/errors.ts";
+
+/** `model` and `none` pass through: the card's model scales by itself, or nothing does. */
+export type Normalization = "model" | "zscore" | "minmax" | "none";
+
+/** Running statistics of a stream's window columns, over all its sources; arrays are as long as the window is wide. */
 export type Statistics = {
-  count: number;
-  mean: Float64Array;
-  /** Sums of squared deviations from the mean. */
-  squares: Float64Array;
-  min: Float64Array;
-  max: Float64Array;
+  readonly count: number;
+  readonly mean: readonly number[];
+  /** Of the population. */
+  readonly std: readonly number[];
+  readonly min: readonly number[];
+  readonly max: readonly number[];
 };
 
-/** Readings after which statistics are frozen: a scale that drifts with the data hides the drift from the model. */
+/** Rows after which statistics freeze by themselves: a scale that drifts with the data hides the drift from the model. */
 export const freezeAfter = 10_000;
 
-export const createStatistics = (width: number): Statistics => ({
-  count: 0,
-  mean: new Float64Array(width),
-  squares: new Float64Array(width),
-  min: new Float64Array(width).fill(Number.POSITIVE_INFINITY),
-  max: new Float64Array(width).fill(Number.NEGATIVE_INFINITY),
-});
+const rows = { mean: 0, squares: 1, min: 2, max: 3 } as const;
 
-/** Takes a complete reading into the statistics (Welford), unless they are frozen. */
-export function observe(statistics: Statistics, row: Float64Array): void {
-  if (statistics.count >= freezeAfter) return;
-  const count = ++statistics.count;
-  for (let i = 0; i < row.length; i++) {
-    const value = row[i] as number;
-    const delta = value - (statistics.mean[i] as number);
-    statistics.mean[i] = (statistics.mean[i] as number) + delta / count;
-    statistics.squares[i] = (statistics.squares[i] as number) + delta * (value - (statistics.mean[i] as number));
-    statistics.min[i] = Math.min(statistics.min[i] as number, value);
-    statistics.max[i] = Math.max(statistics.max[i] as number, value);
+/** Scales windows to zero mean and unit deviation, or to 0…1, by statistics that run until they are frozen. */
+export class Normalizer {
+  readonly isScaling: boolean;
+  /** Of each column: a window's value becomes `(value - origin) * factor`. Brought up to date by `refresh`. */
+  readonly origins: Float64Array;
+  readonly factors: Float64Array;
+  /** Count and whether frozen, then mean, sum of squared deviations, min and max of each column: all that a snapshot needs. */
+  readonly state: Float64Array;
+  readonly #width: number;
+  readonly #kind: Normalization;
+  #isStale = true;
+
+  /**
+   * @param given  statistics to scale by, frozen: those that a model was trained with
+   * @throws TidegateError PREPROCESS_INVALID when they are of another width
+   */
+  constructor(kind: Normalization, width: number, given?: Statistics) {
+    this.#kind = kind;
+    this.#width = width;
+    this.isScaling = kind === "zscore" || kind === "minmax";
+    this.origins = new Float64Array(width);
+    this.factors = new Float64Array(width).fill(1);
+    this.state = new Float64Array(2 + 4 * width);
+    this.#fill(rows.min, Number.POSITIVE_INFINITY);
+    this.#fill(rows.max, Number.NEGATIVE_INFINITY);
+    if (given) this.#adopt(given);
   }
-}
 
-/**
- * Scales a window in place: to zero mean and unit deviation, or to 0…1.
- * A column that has never varied becomes 0.
- * @param window  rows of `width` values
- */
-export function normalize(
-  window: Float32Array,
-  width: number,
-  kind: "zscore" | "minmax",
-  statistics: Statistics,
-): void {
-  for (let i = 0; i < width; i++) {
-    const isScore = kind === "zscore";
-    const origin = (isScore ? statistics.mean[i] : statistics.min[i]) as number;
-    const spread = isScore
-      ? Math.sqrt((statistics.squares[i] as number) / statistics.count)
-      : (statistics.max[i] as number) - origin;
-    for (let at = i; at < window.length; at += width)
-      window[at] = spread > 0 ? ((window[at] as number) - origin) / spread : 0;
+  /** Keeps the statistics as they are from now on. */
+  freeze(): void {
+    this.state[1] = 1;
+  }
+
+  get isFrozen(): boolean {
+    return this.state[1] === 1;
+  }
+
+  get statistics(): Statistics {
+    const count = this.state[0] as number;
+    const row = (at: number): number[] => [...this.state.subarray(2 + at * this.#width, 2 + (at + 1) * this.#width)];
+    const std = row(rows.squares).map((squares) => (count > 0 ? Math.sqrt(squares / count) : 0));
+    return { count, mean: row(rows.mean), std, min: row(rows.min), max: row(rows.max) };
+  }
+
+  /** Takes a row into the statistics (Welford), unless they are frozen. @param columns  its entries, in the window's order */
+  observe(row: Float64Array, columns: Int32Array): void {
+    const { state } = this;
+    if (!this.isScaling || state[1] === 1) return;
+    const width = this.#width;
+    const count = (state[0] as number) + 1;
+    state[0] = count;
+    if (count >= freezeAfter) state[1] = 1;
+    for (let i = 0; i < width; i++) {
+      const value = row[columns[i] as number] as number;
+      const at = 2 + i;
+      const before = state[at] as number;
+      const mean = before + (value - before) / count;
+      state[at] = mean;
+      state[at + width] = (state[at + width] as number) + (value - before) * (value - mean);
+      if (value < (state[at + 2 * width] as number)) state[at + 2 * width] = value;
+      if (value > (state[at + 3 * width] as number)) state[at + 3 * width] = value;
+    }
+    this.#isStale = true;
+  }
+
+  /** Brings `origins` and `factors` up to date with the statistics. A column that has never varied becomes 0. */
+  refresh(): void {
+    if (!this.#isStale || !this.isScaling) return;
+    this.#isStale = false;
+    const { state, origins, factors } = this;
+    const width = this.#width;
+    const isScore = this.#kind === "zscore";
+    for (let i = 0; i < width; i++) {
+      const at = 2 + i;
+      const origin = (isScore ? state[at] : state[at + 2 * width]) as number;
+      const spread = isScore
+        ? Math.sqrt((state[at + width] as number) / (state[0] as number))
+        : (state[at + 3 * width] as number) - origin;
+      origins[i] = origin;
+      factors[i] = spread > 0 ? 1 / spread : 0;
+    }
+  }
+
+  /** Takes statistics as `state` held them in a snapshot. */
+  restore(state: Float64Array): void {
+    this.state.set(state);
+    this.#isStale = true;
+  }
+
+  #adopt({ count, mean, std, min, max }: Statistics): void {
+    const given = [mean, std.map((value) => value * value * count), min, max];
+    for (const [at, values] of given.entries()) {
+      if (values.length !== this.#width || !(count > 0))
+        throw new TidegateError("PREPROCESS_INVALID", {
+          what: "statistics",
+          reason: `${count} readings of ${values.length} columns, for windows of ${this.#width}`,
+        });
+      this.state.set(values, 2 + at * this.#width);
+    }
+    this.state[0] = count;
+    this.state[1] = 1;
+  }
+
+  #fill(row: number, value: number): void {
+    this.state.fill(value, 2 + row * this.#width, 2 + (row + 1) * this.#width);
   }
 }

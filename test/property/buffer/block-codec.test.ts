@@ -18,7 +18,9 @@ const reading = fc.record({
   values: fc.tuple(number, number),
 });
 
-function frameOf(readings: readonly fc.TypeOfArbitrary<typeof reading>[], first: number, boot: string): Frame {
+type Reading = typeof reading extends fc.Arbitrary<infer R> ? R : never;
+
+function frameOf(readings: readonly Reading[], first: number, boot: string): Frame {
   return {
     stream: "s",
     fields,

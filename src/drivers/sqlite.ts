@@ -1,0 +1,112 @@
+import { existsSync, statSync } from "node:fs";
+import Sqlite from "better-sqlite3";
+
+export type SqlValue = number | string | Uint8Array | null;
+export type Row = Record<string, SqlValue>;
+
+/** A prepared statement, by position. */
+export type Statement = {
+  run(...values: SqlValue[]): { changes: number };
+  get(...values: SqlValue[]): Row | undefined;
+  all(...values: SqlValue[]): Row[];
+};
+
+export type DatabaseOptions = {
+  /** What a commit waits for: FULL is an fsync of the log; OFF loses data and exists to show that the tests see it. */
+  readonly synchronous?: "FULL" | "OFF";
+  /** Deleted content is overwritten: for keys. */
+  readonly secureDelete?: boolean;
+  readonly readOnly?: boolean;
+};
+
+/** Small pages: what a small commit writes is mostly pages that it touched. */
+const pageSize = 1024;
+
+/** A SQLite database in write-ahead mode. All calls block: use it in a thread that may wait. */
+export class Database {
+  readonly file: string;
+  readonly #db: Sqlite.Database;
+
+  /** @throws the driver's error, with `code` such as SQLITE_CORRUPT or SQLITE_CANTOPEN */
+  constructor(file: string, { synchronous = "FULL", secureDelete = false, readOnly = false }: DatabaseOptions = {}) {
+    this.file = file;
+    this.#db = new Sqlite(file, { readonly: readOnly, timeout: 5_000 });
+    if (readOnly) return;
+    // Both must stand before the first table is made.
+    this.#db.pragma(`page_size = ${pageSize}`);
+    this.#db.pragma("auto_vacuum = INCREMENTAL");
+    this.#db.pragma("journal_mode = WAL");
+    this.#db.pragma(`synchronous = ${synchronous}`);
+    this.#db.pragma(`secure_delete = ${secureDelete ? "ON" : "OFF"}`);
+    this.#db.pragma("wal_autocheckpoint = 4000");
+    this.#db.pragma("journal_size_limit = 4194304");
+    this.#db.pragma("temp_store = MEMORY");
+  }
+
+  /** Applies the migrations that this file has not had yet; each is one transaction. */
+  migrate(migrations: readonly string[]): void {
+    const done = Number(this.#db.pragma("user_version", { simple: true }));
+    if (done > migrations.length)
+      throw new Error(`the file has schema ${done}, this version knows ${migrations.length}`);
+    migrations.slice(done).forEach((sql, i) => {
+      this.transaction(() => {
+        this.#db.exec(sql);
+        this.#db.pragma(`user_version = ${done + i + 1}`);
+      });
+    });
+  }
+
+  prepare(sql: string): Statement {
+    return this.#db.prepare(sql) as unknown as Statement;
+  }
+
+  /** Runs `work` in one transaction: all of it or nothing. */
+  transaction<T>(work: () => T): T {
+    return this.#db.transaction(work).immediate();
+  }
+
+  pragma(text: string): unknown {
+    return this.#db.pragma(text, { simple: true });
+  }
+
+  /** Moves the log into the file and empties it; false when a reader stands in the way. */
+  checkpoint(): boolean {
+    const [row] = this.#db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
+    return row?.busy === 0;
+  }
+
+  /** Bytes in use (free pages do not count) and those of the log. */
+  get sizes(): { used: number; wal: number } {
+    const pages = Number(this.pragma("page_count")) - Number(this.pragma("freelist_count"));
+    const wal = `${this.file}-wal`;
+    return { used: pages * pageSize, wal: existsSync(wal) ? statSync(wal).size : 0 };
+  }
+
+  /** The file never grows past this. */
+  limit(bytes: number): void {
+    this.pragma(`max_page_count = ${Math.max(64, Math.floor(bytes / pageSize))}`);
+  }
+
+  /** Gives free pages back to the disk, some at a time. */
+  shrink(pages: number): void {
+    this.pragma(`incremental_vacuum(${pages})`);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+/** Holds a lock on `file` until it is closed or the process is gone; null when another holds it. */
+export function lockFile(file: string): { release(): void } | null {
+  const db = new Sqlite(file, { timeout: 0 });
+  try {
+    db.pragma("locking_mode = EXCLUSIVE");
+    db.exec("BEGIN EXCLUSIVE");
+    return { release: () => db.close() };
+  } catch (thrown) {
+    db.close();
+    if ((thrown as { code?: string }).code === "SQLITE_BUSY") return null;
+    throw thrown;
+  }
+}
