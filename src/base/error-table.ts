@@ -128,6 +128,80 @@ export const errorTable = {
     help: "Do not use this bundle: model, preprocessing or runtime differ from those it was made with.",
   },
 
+  // wire
+  BROKER_NOT_STARTED: {
+    kind: "retry",
+    exit: 69,
+    message: "the embedded broker cannot listen on port {port}: {reason}",
+    help: "Another program has the port: choose another, or 0 for any.",
+  },
+  BROKER_UNREACHABLE: {
+    kind: "retry",
+    exit: 69,
+    message: "no connection to the broker {url}: {reason}",
+    help: "Check the address and that the broker listens there; the connection is tried again by itself.",
+  },
+  BROKER_REFUSED: {
+    kind: "retry",
+    exit: 69,
+    message: "the broker {url} refused client {clientId}: {reason}",
+    help: "Check `username`, `passwordFile` and `clientId` of this link, and what the broker allows this user.",
+  },
+  BROKER_UNTRUSTED: {
+    kind: "retry",
+    exit: 69,
+    message: "no secure connection to the broker {url}: {reason}",
+    help: "Check `tls.ca`, `tls.cert`, `tls.key` and `tls.servername` of this link, and this machine's clock.",
+  },
+  BROKER_PROTOCOL: {
+    kind: "retry",
+    exit: 69,
+    message: "what answers at {url} does not keep to MQTT: {reason}",
+    help: "Check that the port is the broker's MQTT port, and that `mqtt://` and `mqtts://` are not mixed up.",
+  },
+  BROKER_CLOSED: {
+    kind: "retry",
+    exit: 69,
+    message: "the broker {url} closed the connection: {reason}",
+    help: "The connection is tried again by itself; the broker's log tells why.",
+  },
+  CLIENT_ID_TAKEN: {
+    kind: "retry",
+    exit: 69,
+    message: "the broker {url} closes every connection of client {clientId} right away",
+    help: "A second client with this id is likely: give each gateway its own `gateway.id`, or set `clientId`.",
+  },
+  SUBSCRIPTION_REFUSED: {
+    kind: "retry",
+    exit: 69,
+    message: "the broker {url} refused the subscription to {topic}: {reason}",
+    help: "Allow this user to read the topic in the broker's access rules.",
+  },
+  PUBLISH_REFUSED: {
+    kind: "reject",
+    exit: 65,
+    message: "the broker refused a message to {topic}: {reason}",
+    help: "Allow this user to write the topic, and compare the message's size with the broker's limit.",
+  },
+  LINK_DOWN: {
+    kind: "shed",
+    exit: 69,
+    message: "there is no connection to the broker {url}",
+    help: "Messages of QoS 0 are not kept for later; use QoS 1 for those that must arrive.",
+  },
+  LINK_QUEUE_FULL: {
+    kind: "shed",
+    exit: 75,
+    message: "{waiting} messages wait for the broker {url}: no more are taken",
+    help: "Look at the connection and at the broker's speed.",
+  },
+  LINK_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "link {name}: {reason}",
+    help: "Mend the link's `url`, `protocol` or `tls` in the configuration.",
+  },
+
   // ingest
   PAYLOAD_MALFORMED: {
     kind: "reject",

@@ -10,7 +10,10 @@ const script = resolve(import.meta.dirname, "../../scripts/mosquitto.sh");
 
 function find(): string | null {
   try {
-    const printed = execFileSync("sh", [script, "--present"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const printed = execFileSync("sh", [script, "--present"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     return printed.trim();
   } catch {
     return null;
