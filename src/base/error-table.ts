@@ -121,6 +121,12 @@ export const errorTable = {
     message: "model {model} version {version} is disabled: {reason}",
     help: "It is tried again by itself; `tidegate model verify {model}` tells what is wrong with it.",
   },
+  MODEL_VERSION_TAKEN: {
+    kind: "reject",
+    exit: 65,
+    message: "model {model} has changed but is still called version {version}, which is running",
+    help: "Give the changed bundle a version of its own in its card: results name the version that made them.",
+  },
   GOLDEN_FAILED: {
     kind: "reject",
     exit: 65,

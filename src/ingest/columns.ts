@@ -14,6 +14,7 @@ export class Columns {
   #flags = new Uint8Array(firstCapacity);
   #values: Float64Array[];
   #payloads: Uint8Array[] = [];
+  #payloadBytes = 0;
 
   constructor(fields: readonly string[], keepsPayload: boolean) {
     this.#fields = fields;
@@ -25,9 +26,22 @@ export class Columns {
     return this.#count;
   }
 
+  /** Bytes of the payloads kept. */
+  get payloadBytes(): number {
+    return this.#payloadBytes;
+  }
+
+  tsAt(row: number): number {
+    return this.#ts[row] as number;
+  }
+
+  flagsAt(row: number): number {
+    return this.#flags[row] as number;
+  }
+
   /** Appends a reading; its values stand at `offset` of `row`. */
   push(source: number, ts: number, arrived: number, flags: number, row: Float64Array, offset: number): void {
-    if (this.#count === this.#capacity) this.#grow();
+    if (this.#count === this.#capacity) this.#resize(this.#capacity * 2);
     const at = this.#count++;
     this.#source[at] = source;
     this.#ts[at] = ts;
@@ -39,8 +53,12 @@ export class Columns {
     }
   }
 
-  keepPayload(payload: Uint8Array): void {
-    this.#payloads.push(payload);
+  /** Keeps a copy of the payload of the newest `readings` rows. */
+  keepPayload(payload: Uint8Array, readings: number): void {
+    // Not `payload.slice`: on a Buffer that is a view of memory that the next packet overwrites.
+    const copy = new Uint8Array(payload);
+    for (let i = 0; i < readings; i++) this.#payloads.push(copy);
+    this.#payloadBytes += copy.length;
   }
 
   /** Hands over what has gathered and starts anew. */
@@ -60,19 +78,23 @@ export class Columns {
     };
     this.#count = 0;
     this.#payloads = [];
+    this.#payloadBytes = 0;
+    // What one burst needed is given back step by step.
+    if (this.#capacity > firstCapacity && count < this.#capacity / 8) this.#resize(this.#capacity / 2);
     return frame;
   }
 
-  #grow(): void {
-    this.#capacity *= 2;
-    const larger = <T extends Float64Array | Uint32Array | Uint8Array>(column: T, empty: T): T => {
-      empty.set(column);
-      return empty;
+  #resize(capacity: number): void {
+    const kept = this.#count;
+    const moved = <T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T): T => {
+      to.set(from.subarray(0, kept));
+      return to;
     };
-    this.#source = larger(this.#source, new Uint32Array(this.#capacity));
-    this.#ts = larger(this.#ts, new Float64Array(this.#capacity));
-    this.#arrived = larger(this.#arrived, new Float64Array(this.#capacity));
-    this.#flags = larger(this.#flags, new Uint8Array(this.#capacity));
-    this.#values = this.#values.map((column) => larger(column, new Float64Array(this.#capacity)));
+    this.#capacity = capacity;
+    this.#source = moved(this.#source, new Uint32Array(capacity));
+    this.#ts = moved(this.#ts, new Float64Array(capacity));
+    this.#arrived = moved(this.#arrived, new Float64Array(capacity));
+    this.#flags = moved(this.#flags, new Uint8Array(capacity));
+    this.#values = this.#values.map((column) => moved(column, new Float64Array(capacity)));
   }
 }

@@ -1,21 +1,32 @@
 import type { Clock } from "../base/clock.ts";
 import { TidegateError } from "../base/errors.ts";
-import type { Source } from "../base/frame.ts";
-import { type DeadLetter, deadPayloadBytes } from "./dead-letter.ts";
-import type { Intake } from "./intake.ts";
+import { type DeadLetter, deadLetter } from "./dead-letter.ts";
+import type { Intake, Repeat } from "./intake.ts";
+import type { Origin } from "./source-table.ts";
+import { isReserved, maxTopicLength, topicFault } from "./topic-pattern.ts";
 
-type Route = { readonly intake: Intake; readonly source: Source };
+/** One way of a topic: a stream that takes it, and what it stands for there. */
+export type Route = { readonly intake: Intake; readonly origin: Origin };
 
-/** Topics whose routes are remembered; sites have few, and whoever makes up topics gets no memory for it. */
-const maxRemembered = 65_536;
+/**
+ * What the memory of routes may take, in characters of topics and a flat amount for each: a site's topics fit many
+ * times over, and whoever makes up topics gets no more.
+ */
+const maxRemembered = 32 * 2 ** 20;
+const routeSize = 250;
 
 /** Brings each message to the streams that take its topic. */
 export class Router {
   readonly #intakes: readonly Intake[];
-  readonly #routes = new Map<string, readonly Route[]>();
   readonly #onDead: (letter: DeadLetter) => void;
   readonly #clock: Clock;
-  readonly counters = { unknownTopic: 0, own: 0 };
+  readonly #routes = new Map<string, readonly Route[]>();
+  #remembered = 0;
+  /**
+   * Messages that no stream took. own: the gateway's and the broker's own topics; excluded: a filter brought them
+   * along; unknown: nobody asked for them.
+   */
+  readonly counters = { own: 0, excluded: 0, unknown: 0 };
 
   constructor(intakes: readonly Intake[], clock: Clock, onDead: (letter: DeadLetter) => void) {
     this.#intakes = intakes;
@@ -23,44 +34,50 @@ export class Router {
     this.#onDead = onDead;
   }
 
-  /** Takes one message. The payload is valid during the call only. */
-  accept(topic: string, payload: Uint8Array, isRepeat: "no" | "maybe" | "certain" = "no"): void {
-    let routes = this.#routes.get(topic);
-    if (!routes) {
-      routes = this.#find(topic);
-      if (this.#routes.size >= maxRemembered) this.#routes.clear();
-      this.#routes.set(topic, routes);
-    }
-    for (const { intake, source } of routes) intake.accept(topic, source, payload, isRepeat);
-    if (routes.length === 0) this.#reject(topic, payload);
-  }
-
-  #find(topic: string): Route[] {
-    // What the gateway says itself must never come back in as a reading.
-    if (isOwn(topic)) return [];
-    return this.#intakes.flatMap((intake) => {
-      const source = intake.match(topic);
-      return source ? [{ intake, source }] : [];
+  /** The streams that take a topic; looked up once, then remembered. */
+  route(topic: string): readonly Route[] {
+    const known = this.#routes.get(topic);
+    if (known) return known;
+    const routes = this.#intakes.flatMap((intake) => {
+      const origin = intake.originOf(topic);
+      return origin ? [{ intake, origin }] : [];
     });
+    if (topic.length <= maxTopicLength) this.#remember(topic, routes);
+    return routes;
   }
 
-  #reject(topic: string, payload: Uint8Array): void {
-    if (isOwn(topic)) {
+  /** Takes one message. The payload is valid during the call only. */
+  accept(topic: string, payload: Uint8Array, repeat: Repeat, qos: number): void {
+    const routes = this.route(topic);
+    for (let i = 0; i < routes.length; i++) {
+      const { intake, origin } = routes[i] as Route;
+      intake.accept(origin, payload, repeat, qos);
+    }
+    if (routes.length === 0) this.#leave(topic, payload);
+  }
+
+  #remember(topic: string, routes: readonly Route[]): void {
+    const size = topic.length + routeSize * (1 + routes.length);
+    if (this.#remembered + size > maxRemembered) {
+      this.#routes.clear();
+      this.#remembered = 0;
+    }
+    this.#routes.set(topic, routes);
+    this.#remembered += size;
+  }
+
+  #leave(topic: string, payload: Uint8Array): void {
+    if (isReserved(topic)) {
       this.counters.own++;
       return;
     }
-    this.counters.unknownTopic++;
-    const error = new TidegateError("TOPIC_UNKNOWN");
-    this.#onDead({
-      stream: null,
-      topic,
-      payload: payload.slice(0, deadPayloadBytes),
-      size: payload.length,
-      code: error.code,
-      reason: error.message,
-      receivedAt: this.#clock.now(),
-    });
+    const fault = topicFault(topic);
+    if (fault === null && this.#intakes.some((intake) => intake.pattern.covers(topic))) {
+      this.counters.excluded++;
+      return;
+    }
+    this.counters.unknown++;
+    const error = fault ? new TidegateError("TOPIC_UNUSABLE", { reason: fault }) : new TidegateError("TOPIC_UNKNOWN");
+    this.#onDead(deadLetter(null, topic, payload, error, this.#clock.now()));
   }
 }
-
-const isOwn = (topic: string): boolean => topic.startsWith("tidegate/");
