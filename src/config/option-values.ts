@@ -1,6 +1,14 @@
 import * as z from "zod";
 import { parseBytes, parseDuration, renderDuration } from "../base/units.ts";
-import { type Declared, declare, idPattern, type OptionMeta, type OptionWords } from "./option.ts";
+import {
+  type Declared,
+  declare,
+  expectedWords,
+  idPattern,
+  type OptionMeta,
+  type OptionWords,
+  shown,
+} from "./option.ts";
 
 /** Builds a leaf whose written form is text (or a number) and whose parsed form is `T`. `parse` returns a fault or the value. */
 type Parsed<T> = { value: T } | { fault: string };
@@ -19,16 +27,7 @@ function leaf<T, const W extends OptionWords>(
   return declare(schema as unknown as z.ZodType<T>, words, facts);
 }
 
-/** What stands there, as a fault shows it: short, and a lack is called a lack. */
-export function shown(written: unknown): string {
-  if (written === undefined || written === null) return "nothing";
-  const text = JSON.stringify(written) ?? String(written);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
-
-const expected = (what: string, written: unknown): { fault: string } => ({
-  fault: `expected ${what}, got ${shown(written)}`,
-});
+const expected = (what: string, written: unknown): { fault: string } => ({ fault: expectedWords(what, written) });
 
 const between = (value: number, min: number, max: number): boolean => value >= min && value <= max;
 

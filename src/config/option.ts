@@ -53,6 +53,28 @@ export type Declared<S extends z.ZodType, W extends OptionWords> = W extends { d
     ? S
     : z.ZodOptional<S>;
 
+/** What stands there, as a fault shows it: short. */
+export function shown(written: unknown): string {
+  if (written === undefined || written === null) return "nothing";
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(written);
+  } catch {
+    // An anchor that holds itself.
+  }
+  text ??= String(written);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** The words of a fault of type; a lack is called a lack. */
+export const expectedWords = (what: string, written: unknown): string =>
+  written === undefined ? `is missing: expected ${what}` : `expected ${what}, got ${shown(written)}`;
+
+/** The same for zod's own types; its other faults keep zod's words. */
+export const expecting = (what: string): { error: z.core.$ZodErrorMap } => ({
+  error: (issue) => (issue.code === "invalid_type" ? expectedWords(what, issue.input) : undefined),
+});
+
 const declared = new WeakMap<z.ZodType, OptionMeta>();
 
 /** What was declared about an option; undefined for a schema that no builder made. */
@@ -76,7 +98,8 @@ export function declare<S extends z.ZodType, const W extends OptionWords>(
 export const section = <const T extends z.core.$ZodLooseShape & Shape, const W extends OptionWords>(
   shape: T,
   words: W,
-): Declared<z.ZodObject<T, z.core.$strict>, W> => declare(z.strictObject(shape), words, { type: "section", shape });
+): Declared<z.ZodObject<T, z.core.$strict>, W> =>
+  declare(z.strictObject(shape, expecting("keys and values")), words, { type: "section", shape });
 
 /** A map from names that the user chooses to one kind of thing. */
 export function mapOf<V extends z.ZodType, const W extends OptionWords>(
@@ -85,7 +108,7 @@ export function mapOf<V extends z.ZodType, const W extends OptionWords>(
 ): Declared<z.ZodRecord<z.ZodString, V>, W> {
   const { name = idPattern, nameForm = "[A-Za-z0-9_-]{1,64}", ...rest } = words;
   const key = z.string().regex(name, `must match ${nameForm}`);
-  return declare(z.record(key, entry), rest as unknown as W, {
+  return declare(z.record(key, entry, expecting("names with values")), rest as unknown as W, {
     type: "map",
     entry,
     range: `names match \`${nameForm}\``,
@@ -98,7 +121,7 @@ export function listOf<V extends z.ZodType, const W extends OptionWords>(
   words: W & { max: number },
 ): Declared<z.ZodArray<V>, W> {
   const { max, ...rest } = words;
-  return declare(z.array(item).max(max, `at most ${max} entries`), rest as unknown as W, {
+  return declare(z.array(item, expecting("a list")).max(max, `at most ${max} entries`), rest as unknown as W, {
     type: "list",
     item,
     range: `at most ${max} entries`,
@@ -113,7 +136,7 @@ export function sectionOr<const T extends z.core.$ZodLooseShape & Shape, const W
   const { short, key, ...rest } = words;
   const expand = (value: unknown) =>
     typeof value === "string" || typeof value === "number" ? { [key]: value } : value;
-  const schema = z.preprocess(expand, z.strictObject(shape));
+  const schema = z.preprocess(expand, z.strictObject(shape, expecting(`${short} or keys and values`)));
   return declare(schema, rest as unknown as W, { type: "section", shape, expand, short });
 }
 

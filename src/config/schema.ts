@@ -1,5 +1,6 @@
+import { validate } from "node-cron";
 import * as z from "zod";
-import { listOf, mapOf, section } from "./option.ts";
+import { expectedWords, listOf, mapOf, section } from "./option.ts";
 import {
   bytes,
   decimal,
@@ -11,6 +12,7 @@ import {
   integer,
   type Parsed,
   path,
+  secretPath,
   share,
   text,
 } from "./option-values.ts";
@@ -19,7 +21,7 @@ import { streamSchema } from "./stream-schema.ts";
 const urlFact = { type: "URL", range: "mqtt://, mqtts://, ws:// or wss://", json: { type: "string", format: "uri" } };
 
 function parseUrl(written: unknown): Parsed<string> {
-  const fault = `expected a URL such as mqtt://127.0.0.1:1883`;
+  const fault = expectedWords("a URL such as mqtt://127.0.0.1:1883", written);
   if (typeof written !== "string" || !URL.canParse(written)) return { fault };
   const url = new URL(written);
   if (!["mqtt:", "mqtts:", "ws:", "wss:"].includes(url.protocol)) return { fault };
@@ -30,22 +32,28 @@ function parseUrl(written: unknown): Parsed<string> {
 
 const cronFact = { type: "schedule", range: "five or six fields, as cron has them", json: { type: "string" } };
 const parseCron = (written: unknown): Parsed<string> =>
-  typeof written === "string" && /^(\S+\s+){4,5}\S+$/.test(written.trim())
+  typeof written === "string" && validate(written)
     ? { value: written.trim() }
-    : { fault: 'expected a schedule such as "0 2 * * *"' };
+    : { fault: expectedWords('a schedule such as "0 2 * * *"', written) };
 const cron = <const W extends { doc: string; default: string }>(words: W) =>
   formed<string, W>(words, cronFact, parseCron);
 
 /** What both brokers have. */
 const link = {
   username: text({ doc: "User name." }),
-  passwordFile: path({ doc: "File with the password; `$CREDENTIALS_DIRECTORY` is looked at first for a plain name." }),
+  passwordFile: secretPath({
+    doc: "File with the password; a plain name is looked for in `$CREDENTIALS_DIRECTORY` first, as for `tls.key`.",
+  }),
   tls: section(
     {
       ca: path({ doc: "Certificates (PEM) that are trusted instead of the system's." }),
       cert: path({ doc: "Client certificate (PEM)." }),
-      key: path({ doc: "Key of the client certificate (PEM)." }),
+      key: secretPath({ doc: "Key of the client certificate (PEM)." }),
       servername: text({ doc: "Name that the broker's certificate has, when it is not the host of the URL." }),
+      insecure: flag({
+        doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone.",
+        default: false,
+      }),
     },
     { doc: "TLS, for mqtts: and wss:." },
   ),
@@ -71,10 +79,19 @@ const link = {
     min: "1s",
     max: "18h",
   }),
+  connectTimeout: duration({
+    doc: "Longest wait for the broker's answer to a connection.",
+    default: "30s",
+    min: "1s",
+    max: "10m",
+  }),
 };
 
 const urlOf = <const W extends { doc: string; required: true }>(words: W) =>
   formed<string, W>(words, urlFact, parseUrl);
+
+const provider = z.enum(["cpu", "cuda", "tensorrt"], { error: "expected cpu, cuda or tensorrt" });
+const publicKey = { form: /^[A-Za-z0-9+/_-]{43}=?$/, called: "a key of 32 bytes in base64", type: "key" };
 
 /** The whole configuration. */
 export const configSchema = z.strictObject({
@@ -108,7 +125,12 @@ export const configSchema = z.strictObject({
       ...link,
       maxPayload: bytes({ doc: "Largest message that is sent.", default: "120KiB", min: "4KiB", max: "1MiB" }),
       dataKey: text({
-        doc: "Public key of the sink (base64): what is sent is sealed to it. `tidegate keys show` on the sink's side prints it.",
+        doc: "Public key of the sink (X25519, 32 bytes in base64): what is sent is sealed to it. Absent: taken from what the sink announces, signed by `dataSigner`.",
+        ...publicKey,
+      }),
+      dataSigner: text({
+        doc: "Public key (Ed25519, 32 bytes in base64) whose signature makes an announced data key trusted.",
+        ...publicKey,
       }),
     },
     { doc: "The cloud's broker. Absent: the gateway stands alone." },
@@ -116,10 +138,12 @@ export const configSchema = z.strictObject({
   streams: mapOf(streamSchema, { doc: "Streams by name.", default: {} }),
   models: section(
     {
-      dir: path({ doc: "Models that came with the package; `<dataDir>/models` is looked at first." }),
+      dir: path({
+        doc: "Folder of model bundles; `<dataDir>/models` is looked at first. Absent: those of the package.",
+      }),
       threads: integer({ doc: "Threads of one run.", default: 1, min: 1, max: 64 }),
       maxBatch: integer({ doc: "Most windows in one run.", default: 256, min: 1, max: 4096 }),
-      providers: listOf(z.enum(["cpu", "cuda", "tensorrt"]), {
+      providers: listOf(provider, {
         doc: "Execution providers in order of preference; cpu always is the last.",
         default: ["cpu"],
         max: 4,
@@ -183,7 +207,7 @@ export const configSchema = z.strictObject({
   control: section(
     {
       socket: path({
-        doc: "Control socket. Absent: /run/tidegate/control.sock where that folder is ours, else `<dataDir>/control.sock`.",
+        doc: "Control socket. Absent: `/run/tidegate/control.sock` where that folder is the daemon's, else `<dataDir>/control.sock`.",
       }),
     },
     { doc: "How verbs talk to the running daemon.", default: {} },

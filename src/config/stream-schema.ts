@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { listOf, mapOf, section, sectionOr } from "./option.ts";
+import { expecting, listOf, mapOf, section, sectionOr } from "./option.ts";
 import {
   bytes,
   decimal,
@@ -13,8 +13,14 @@ import {
   text,
 } from "./option-values.ts";
 
-const number = z.number();
-const interval = (doc: string) => mapOf(z.tuple([number, number]), { doc, default: {}, remote: true });
+const name = (what: string) => z.string({ error: `expected ${what}` }).min(1, `expected ${what}`);
+const number = z.number(expecting("a number"));
+const interval = (doc: string) =>
+  mapOf(z.tuple([number, number], { error: "expected two numbers: [lowest, highest]" }), {
+    doc,
+    default: {},
+    remote: true,
+  });
 
 const fieldSource = sectionOr(
   {
@@ -129,10 +135,12 @@ const publish = section(
   { doc: "Publishing on the site's broker.", default: {} },
 );
 
+const between0And1 = "expected a number from 0 to 1";
+
 const aggregate = section(
   {
     every: duration({ doc: "Length of a window of time.", default: "60s", min: "1s", max: "7d", remote: true }),
-    quantiles: listOf(z.number().min(0).max(1), {
+    quantiles: listOf(z.number({ error: between0And1 }).min(0, between0And1).max(1, between0And1), {
       doc: "Quantiles beside count, min, max, mean and std.",
       default: [0.5, 0.95],
       max: 16,
@@ -173,7 +181,11 @@ export const streamSchema = section(
       required: true,
       sample: "motes/{mote}/env",
     }),
-    exclude: listOf(z.string().min(1), { doc: "Topics (MQTT filters) that are not taken.", default: [], max: 256 }),
+    exclude: listOf(name("a topic filter"), {
+      doc: "Topics (MQTT filters) that are not taken.",
+      default: [],
+      max: 256,
+    }),
     retained: enumeration(["ignore", "first"], {
       doc: "Retained messages, which brokers repeat at every reconnect.",
       default: "ignore",
@@ -187,12 +199,15 @@ export const streamSchema = section(
     fields: mapOf(fieldSource, {
       doc: "Numbers to take from the payload, by name.",
       default: {},
-      sample: { temperature: "temperature" },
+      sample: { temperature: "temperature", humidity: "humidity" },
     }),
     timestamp,
     records: text({ doc: "json, cbor: path of the array of readings in the payload." }),
     numericStrings: flag({ doc: 'json, cbor: takes "21.5" for 21.5.', default: false }),
-    columns: listOf(z.string().min(1), { doc: "csv: names of the columns when there is no header line.", max: 1024 }),
+    columns: listOf(name("a column's name"), {
+      doc: "csv: names of the columns when there is no header line.",
+      max: 1024,
+    }),
     delimiter: text({ doc: "csv: character between columns.", max: 1 }),
     endian: enumeration(["little", "big"], { doc: "float32: order of bytes.", default: "little" }),
     maxPayload: bytes({ doc: "Larger payloads become dead letters.", default: "1MiB", min: "1KiB", max: "64MiB" }),

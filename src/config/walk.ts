@@ -50,13 +50,19 @@ export function mapLeaves(
   const long = meta?.expand ? meta.expand(value) : value;
   const isContainer = isRoot || meta?.shape !== undefined || meta?.entry !== undefined;
   if (isContainer && typeof long === "object" && long !== null && !Array.isArray(long)) {
-    const entries = Object.entries(long).filter(([key, inner]) => inner !== null || !isContainerAt([...path, key]));
-    return Object.fromEntries(entries.map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key], meta)]));
+    const entries = Object.entries(long).map(([key, inner]) => [key, filled(inner, [...path, key])] as const);
+    return Object.fromEntries(
+      entries
+        .filter(([, inner]) => inner !== undefined)
+        .map(([key, inner]) => [key, mapLeaves(inner, visit, [...path, key], meta)]),
+    );
   }
   return meta && long !== undefined ? visit(long, meta, path) : long;
 }
 
-function isContainerAt(path: Path): boolean {
+/** A section with nothing under it is as if it were not there; where one must be, it is empty. */
+function filled(value: unknown, path: Path): unknown {
   const { meta } = declaredAt(path);
-  return meta?.shape !== undefined || meta?.entry !== undefined;
+  if (value !== null || (!meta?.shape && !meta?.entry)) return value;
+  return meta.required ? {} : undefined;
 }

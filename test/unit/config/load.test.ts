@@ -1,112 +1,140 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { TidegateError } from "../../../src/base/errors.ts";
-import { type Fault, loadConfig } from "../../../src/config/load.ts";
-import { detectProfile, profileNames, readProfile } from "../../../src/config/profile.ts";
+import { machineGatewayId } from "../../../src/config/gateway-id.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { base, faultsOf, load } from "./written.ts";
 
-const base = "version: 1\ngateway: { id: gw-1, profile: generic-x64 }\nsensors: { url: mqtt://127.0.0.1 }\n";
-const load = (text: string, rest: object = {}) => loadConfig({ text, baseDir: "/etc/tidegate", ...rest });
-
-function faultsOf(text: string, rest: object = {}): readonly Fault[] {
-  try {
-    load(text, rest);
-  } catch (thrown) {
-    if (thrown instanceof TidegateError && thrown.code === "CONFIG_INVALID") return thrown.facts.faults as Fault[];
-    throw thrown;
-  }
-  return [];
-}
-
-describe("configuration", () => {
-  it("loads the example of the README with units parsed and defaults filled in", () => {
-    const { config } = load(`${base}streams:
+const example = `
+version: 1
+gateway: { id: gw-1, fleet: demo, profile: generic-x64, dataDir: /var/lib/tidegate }
+sensors: { url: "mqtt://127.0.0.1:1883" }
+cloud:   { url: "mqtts://broker.example.com:8883", maxPayload: 120KiB, dataKey: ${"A".repeat(43)}= }
+streams:
   env:
     topic: "motes/{mote}/env"
-    fields: { temperature: temperature, state: { path: "a.b[0]", map: { ON: 1, OFF: 0 } } }
-    timestamp: ts
-    clean: { range: { temperature: [-40, 125] }, missing: hold }
+    exclude: []
+    retained: ignore
+    qos: 1
+    codec: json
+    fields: { temperature: temperature, humidity: humidity }
+    timestamp: { path: ts, unit: auto }
+    clean: { range: { temperature: [-40, 125] }, missing: hold, outliers: none }
     every: 5s
-    window: { size: 16, maxGap: 60s }
-    qos: 0
+    window: { size: 16, hop: 1, maxGap: 60s }
+    normalize: model
     model: mote-anomaly
-    keep: { maxBytes: 200MiB, maxAge: 30d }
-buffer: { minFree: 10% }
-`);
-    const env = config.streams.env;
-    expect(env).toMatchObject({
+    alarm: { onAfter: 1, offAfter: 3, silentAfter: 10m }
+    publish: { when: all, minInterval: 0s, retain: true }
+    uplink: aggregates
+    keep: { maxBytes: 200MiB, maxAge: 30d, priority: 5 }
+models:  { dir: /usr/share/tidegate/models }
+buffer:  { maxBytes: 2GiB, minFree: 10%, commitMaxDelay: 5s, onFull: shed }
+training: { schedule: "0 2 * * *", jitter: 1h, maxCelsius: 75 }
+dashboard: { listen: "127.0.0.1:8420" }
+`;
+
+describe("loading a configuration", () => {
+  it("parses units, expands short forms and fills in defaults", () => {
+    const { config } = load(example);
+    expect(config.buffer).toMatchObject({ maxBytes: 2 ** 31, minFree: { percent: 10 }, commitMaxDelay: 5000 });
+    expect(config.cloud).toMatchObject({ maxPayload: 120 * 1024, protocol: "auto", receiveMaximum: 8192 });
+    expect(config.streams.env).toMatchObject({
       every: 5000,
-      qos: 0,
+      qos: 1,
       window: { size: 16, hop: 1, maxGap: 60_000 },
       timestamp: { path: "ts", unit: "auto" },
+      fields: { temperature: { path: "temperature" } },
+      clean: { range: { temperature: [-40, 125] }, missingLimit: 60_000, hampel: { window: 7, sigmas: 3 } },
       keep: { maxBytes: 200 * 2 ** 20, maxAge: 30 * 86_400_000, priority: 5 },
       alarm: { onAfter: 1, offAfter: 3, silentAfter: 600_000 },
     });
-    expect(config.buffer.minFree).toEqual({ percent: 10 });
-  });
-
-  it("lists all faults at once, each with its line and the nearest key", () => {
-    const faults = faultsOf(`${base}streams:
-  env:
-    topci: "a/b"
-    qos: 2
-    window: { size: many }
-bufer: {}
-`);
-    const found = faults.map(({ path, line, nearest }) => ({ path, line, nearest }));
-    expect(found).toContainEqual({ path: "bufer", line: 9, nearest: "buffer" });
-    expect(found).toContainEqual({ path: "streams.env.topci", line: 6, nearest: "topic" });
-    expect(found).toContainEqual({ path: "streams.env.qos", line: 7, nearest: undefined });
-    expect(found).toContainEqual({ path: "streams.env.window.size", line: 8, nearest: undefined });
-    expect(faults.find(({ path }) => path === "streams.env.topic")).toBeDefined();
+    expect(load(example.replace("{ path: ts, unit: auto }", "ts")).config).toEqual(config);
   });
 
   it("takes default, profile, file, environment and flag in this order, and tells which", () => {
-    const text = `${base}buffer: { maxBytes: 3GiB }\n`;
     const env = { TIDEGATE_BUFFER__COMMITMAXDELAY: "7s", TIDEGATE_MODELS__THREADS: "3" };
-    const { config, origins } = load(text, { env, flags: { "models.threads": 4 } });
+    const { config, origins } = load(`${base}buffer: { maxBytes: 3GiB, commitMaxDelay: 6s }\n`, {
+      env,
+      flags: { "models.threads": 4, "gateway.dataDir": undefined },
+    });
     expect(config.buffer).toMatchObject({ maxBytes: 3 * 2 ** 30, commitMaxDelay: 7000, onFull: "shed" });
     expect(config.models.threads).toBe(4);
-    expect(origins.get("buffer.maxBytes")).toBe("file");
-    expect(origins.get("buffer.commitMaxDelay")).toBe("environment");
-    expect(origins.get("models.threads")).toBe("flag");
-    expect(origins.get("training.maxCelsius")).toBe("profile");
-    expect(origins.get("buffer.onFull")).toBeUndefined();
+    expect(Object.fromEntries(origins)).toMatchObject({
+      "buffer.maxBytes": "file",
+      "buffer.commitMaxDelay": "environment",
+      "models.threads": "flag",
+      "training.maxCelsius": "profile",
+      "buffer.onFull": "default",
+      "gateway.dataDir": "default",
+    });
   });
 
-  it("refuses an environment variable that names no key", () => {
-    expect(faultsOf(base, { env: { TIDEGATE_BUFFER__SIZE: "1" } })).toEqual([
-      { path: "TIDEGATE_BUFFER__SIZE", message: "this environment variable names no key" },
-    ]);
+  it("finds the file's own names in the environment whatever their case", () => {
+    const text = `${base}streams: { Env: { topic: a, fields: { t: t } } }\n`;
+    const env = {
+      TIDEGATE_STREAMS__ENV__CLEAN__RANGE__T: "[0, 5]",
+      TIDEGATE_STREAMS__ENV__KEEP__MAXAGE: "2d",
+      TIDEGATE_LOG: "x",
+    };
+    const { config, origins } = load(text, { env });
+    expect(config.streams.Env).toMatchObject({ clean: { range: { t: [0, 5] } }, keep: { maxAge: 172_800_000 } });
+    expect(Object.keys(config.streams)).toEqual(["Env"]);
+    expect(origins.get("streams.Env.clean.range.t")).toBe("environment");
   });
 
-  it("reads paths relative to the file", () => {
-    const { config } = load(base.replace("profile:", "dataDir: data, profile:"));
-    expect(config.gateway.dataDir).toBe("/etc/tidegate/data");
+  it("reads paths of the file relative to it, and others relative to where the command runs", () => {
+    const text = base.replace("profile:", "dataDir: data, profile:");
+    expect(load(text).config.gateway.dataDir).toBe("/etc/tidegate/data");
+    const { config } = load(text, { flags: { "gateway.dataDir": "data" } });
+    expect(config.gateway.dataDir).toBe(join(process.cwd(), "data"));
   });
 
-  it("refuses a password in a URL", () => {
-    expect(faultsOf(base.replace("mqtt://", "mqtt://me:secret@"))[0]?.message).toMatch(/passwordFile/);
+  it("prefers a credential of the unit for a secret with a plain name", () => {
+    const CREDENTIALS_DIRECTORY = mkdtempSync(join(tmpdir(), "credentials-"));
+    writeFileSync(join(CREDENTIALS_DIRECTORY, "mqtt-password"), "x");
+    const withFile = (name: string) =>
+      load(base.replace("127.0.0.1", `127.0.0.1, passwordFile: ${name}`), { env: { CREDENTIALS_DIRECTORY } }).config
+        .sensors.passwordFile;
+    expect(withFile("mqtt-password")).toBe(join(CREDENTIALS_DIRECTORY, "mqtt-password"));
+    expect(withFile("./mqtt-password")).toBe("/etc/tidegate/mqtt-password");
+    expect(withFile("other")).toBe("/etc/tidegate/other");
   });
 
-  it("tells where YAML itself is broken", () => {
-    expect(faultsOf("version: 1\nsensors: { url: [\n")[0]?.line).toBeGreaterThan(1);
+  it("takes a section with nothing under it as not written", () => {
+    const { config } = load(`${base}cloud:\nbuffer:\nstreams:\n`);
+    expect(config.cloud).toBeUndefined();
+    expect(config.buffer.onFull).toBe("shed");
+    expect(faultsOf(`${base}streams:\n  env:\n`)).toMatchObject([{ path: "streams.env.topic", line: 4 }]);
+  });
+
+  it("lets streams share what an anchor names", () => {
+    const { config } = load(`${base}streams:
+  a: &common { topic: a, qos: 0 }
+  b: { <<: *common, topic: b }
+`);
+    expect(config.streams.b).toMatchObject({ topic: "b", qos: 0 });
+  });
+
+  it("tells that the file is missing by its name", () => {
+    expect(() => loadConfig({ file: "/nowhere/tidegate.yaml" })).toThrow(/nowhere\/tidegate\.yaml/);
   });
 });
 
-describe("profiles", () => {
-  it("are all readable", () => {
-    expect(profileNames().map((name) => readProfile(name).name)).toHaveLength(7);
+describe("the gateway's id", () => {
+  it("is a hash of the machine's, always the same", () => {
+    const file = join(mkdtempSync(join(tmpdir(), "machine-")), "machine-id");
+    writeFileSync(file, "0123456789abcdef0123456789abcdef\n");
+    expect(machineGatewayId(file)).toMatch(/^gw-[0-9a-f]{12}$/);
+    expect(machineGatewayId(file)).toBe(machineGatewayId(file));
+    expect(machineGatewayId(file)).not.toContain("0123456789ab");
   });
 
-  it("are found by the board's name and memory", () => {
-    const gib = 2 ** 30;
-    expect(detectProfile("Raspberry Pi 4 Model B Rev 1.4", "arm64", 4 * gib)).toBe("raspberry-pi-4");
-    expect(detectProfile("Raspberry Pi Zero 2 W Rev 1.0", "arm64", gib / 2)).toBe("raspberry-pi-zero-2w");
-    expect(detectProfile("NVIDIA Jetson Orin Nano Developer Kit", "arm64", 8 * gib)).toBe("jetson-orin-nano");
-    expect(detectProfile("", "x64", 8 * gib)).toBe("generic-x64");
-    expect(detectProfile("Some board", "arm64", gib)).toBe("generic-arm64");
-  });
-
-  it("refuse a 32-bit system", () => {
-    expect(() => detectProfile("Raspberry Pi 2", "arm", 2 ** 30)).toThrow(/64-bit/);
+  it("is not made of an image that has no id yet", () => {
+    const file = join(mkdtempSync(join(tmpdir(), "machine-")), "machine-id");
+    writeFileSync(file, "uninitialized\n");
+    expect(machineGatewayId(file)).toBeUndefined();
+    expect(machineGatewayId(`${file}.gone`)).toBeUndefined();
   });
 });
