@@ -44,7 +44,13 @@ export class Cleaner {
    * @param used  the fields that windows are made of: the others are left as they are
    * @throws TidegateError PREPROCESS_INVALID
    */
-  constructor(slots: Slots, fields: readonly string[], used: Int32Array, options: CleanOptions, counters: CleanCounters) {
+  constructor(
+    slots: Slots,
+    fields: readonly string[],
+    used: Int32Array,
+    options: CleanOptions,
+    counters: CleanCounters,
+  ) {
     check(fields, options);
     const { range, missing, duplicates, outliers, hampel } = options;
     this.#options = options;

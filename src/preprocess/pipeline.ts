@@ -1,200 +1,303 @@
-import { deserialize, serialize } from "node:v8";
-import { reasonOf, TidegateError } from "../base/errors.ts";
-import { readingFlags } from "../base/frame.ts";
-import { Cleaner, type CleanOptions, type CleanState } from "./clean.ts";
-import { createGap, type GapState, interpolate } from "./interpolate.ts";
-import { createStatistics, normalize, observe, type Statistics } from "./normalize.ts";
-import { type CellState, createCell, resample } from "./resample.ts";
-import { Transformer, type TransformState, type TransformStep } from "./transform.ts";
-import { createWindow, slide, type WindowState } from "./window.ts";
+import { TidegateError } from "../base/errors.ts";
+import { Cleaner, type CleanOptions, isUsable } from "./clean.ts";
+import { Interpolator } from "./interpolate.ts";
+import { type Normalization, Normalizer, type Statistics } from "./normalize.ts";
+import { Chronicle } from "./order.ts";
+import { type ResampleMethod, Resampler } from "./resample.ts";
+import { type Column, Slots } from "./slots.ts";
+import { decodeSnapshot, encodeSnapshot, fingerprintOf } from "./snapshot.ts";
+import { Transformer, type TransformStep } from "./transform.ts";
+import { checkWindow, type WindowOptions, WindowRing } from "./window.ts";
+
+/** What a stream's configuration says about its way to windows. `StreamConfig` fits. */
+export type PipelineConfig = {
+  readonly clean: CleanOptions;
+  readonly transform: readonly TransformStep[];
+  /** Resample to this period, ms. */
+  readonly every?: number | undefined;
+  /** Mean when absent. */
+  readonly resample?: ResampleMethod | undefined;
+  readonly normalize: Normalization;
+  /** 1,024 when absent. */
+  readonly maxSources?: number | undefined;
+};
 
 export type PipelineOptions = {
-  readonly stream: {
-    readonly clean: CleanOptions;
-    readonly transform: readonly TransformStep[];
-    readonly every?: number | undefined;
-    readonly normalize: "model" | "zscore" | "minmax" | "none";
-  };
+  readonly stream: PipelineConfig;
+  /** Fields of a reading, in the order of its values. */
   readonly fields: readonly string[];
-  /** The window's columns, by name, in the model's order. */
+  /** The window's columns, by name, in the model's order: fields, or what `transform` makes of them. */
   readonly outputs: readonly string[];
-  /** `maxGap` in ms. */
-  readonly window: { readonly size: number; readonly hop: number; readonly maxGap: number };
+  readonly window: WindowOptions;
+  /** Statistics to scale by, frozen; absent: those of the readings that come. */
+  readonly statistics?: Statistics;
   /** A source that sent nothing for so long is forgotten, ms. */
   readonly idleExpiryMs?: number;
-  /** `window`: size x outputs, oldest reading first, valid during the call only. */
+  /** Sequence, time and arrival of the window's newest reading; `window`: size x outputs, oldest first, valid during the call only. */
   emit(source: number, sequence: number, ts: number, arrived: number, window: Float32Array): void;
 };
 
-type SourceState = {
-  window: WindowState;
-  clean: CleanState;
-  gap: GapState;
-  cell: CellState;
-  transform: TransformState;
-  arrived: number;
-};
-
-const snapshotFormat = 1;
 const dayMs = 86_400_000;
 
 /**
- * A stream's readings to windows: clean, transform, resample, window, normalise, each source for itself. It knows no
- * clock: the same readings in the same order give the same windows, which is what recovery builds on.
+ * A stream's readings to windows, each source for itself: clean, transform, resample, window, normalize.
+ *
+ * It knows no clock: the same readings in the same order give the same windows, which is what recovery builds on. What
+ * `tick` adds is only that time passes where no reading says so.
  */
 export class Pipeline {
+  /** Readings (of a resampled stream: points) that reached no window, by reason; values changed by cleaning; windows given. */
+  readonly counters = {
+    dropped: { late: 0, duplicate: 0, missing: 0, sources: 0 },
+    changed: { range: 0, outlier: 0, held: 0 },
+    windows: 0,
+  };
   readonly #options: PipelineOptions;
+  readonly #idleExpiryMs: number;
+  readonly #slots: Slots;
+  readonly #heard: Column;
+  /** Time of the last reading that went past cleaning. */
+  readonly #rowTs: Column;
+  readonly #chronicle: Chronicle;
   readonly #cleaner: Cleaner;
+  readonly #interpolator: Interpolator | undefined;
   readonly #transformer: Transformer;
-  readonly #columns: readonly number[];
+  readonly #resampler: Resampler | undefined;
+  readonly #ring: WindowRing;
+  readonly #normalizer: Normalizer;
   readonly #isPlain: boolean;
-  readonly #scaled: Float32Array;
-  #row: Float64Array;
-  #sources: (SourceState | null)[] = [];
-  #statistics: Statistics;
-  /** What did not reach a window, by reason. */
-  readonly counters = { dropped: { late: 0, missing: 0, range: 0, outlier: 0, duplicate: 0 }, held: 0, windows: 0 };
+  /** Window columns among those of a finished row. */
+  readonly #columns: Int32Array;
+  /** Window columns among those of a point. */
+  readonly #own: Int32Array;
+  readonly #used: Int32Array;
+  readonly #row: Float64Array;
+  readonly #window: Float32Array;
+  readonly #fingerprint: Uint8Array;
 
   /** @throws TidegateError PREPROCESS_INVALID */
   constructor(options: PipelineOptions) {
     this.#options = options;
-    const { stream, fields, outputs, window } = options;
-    this.#cleaner = new Cleaner(fields, stream.clean);
-    this.#transformer = new Transformer(fields, stream.transform);
-    this.#columns = outputs.map((name) => {
-      const column = this.#transformer.fields.indexOf(name);
-      if (column === -1)
-        throw new TidegateError("PREPROCESS_INVALID", { what: "window", reason: `there is no field ${name}` });
-      return column;
-    });
-    this.#isPlain = this.#cleaner.isIdle && this.#transformer.isIdle && stream.every === undefined;
-    this.#row = new Float64Array(this.#transformer.fields.length);
-    this.#statistics = createStatistics(outputs.length);
-    this.#scaled = new Float32Array(window.size * outputs.length);
+    const { stream, fields, outputs, window, statistics } = options;
+    const { clean, transform, every, normalize, maxSources = 1024, resample = "mean" } = stream;
+    checkWindow(window);
+    const slots = new Slots(maxSources);
+    this.#slots = slots;
+    this.#heard = slots.column(1);
+    this.#rowTs = slots.column(1, Number.NaN);
+    this.#chronicle = new Chronicle(slots);
+    this.#transformer = new Transformer(slots, fields, transform);
+    this.#columns = columnsOf(outputs, this.#transformer.fields);
+    this.#own = Int32Array.from(outputs, (_name, i) => i);
+    this.#used = this.#transformer.inputsOf(this.#columns, fields.length);
+    this.#cleaner = new Cleaner(slots, fields, this.#used, clean, this.counters.changed);
+    const width = this.#transformer.fields.length;
+    if (clean.missing === "linear")
+      this.#interpolator = new Interpolator(slots, this.#used, width, clean.missingLimit, this.#onRow, this.#onLost);
+    if (every !== undefined) {
+      const grid = { everyMs: every, method: resample, columns: this.#columns };
+      this.#resampler = new Resampler(
+        slots,
+        { ...grid, maxGapMs: window.maxGap, maxFill: window.size },
+        {
+          point: this.#onPoint,
+          fill: (slot, row) => void this.#ring.append(slot, row, this.#own, false),
+          gap: (slot) => this.#ring.restart(slot),
+        },
+      );
+    }
+    this.#ring = new WindowRing(slots, window, outputs.length);
+    this.#normalizer = new Normalizer(normalize, outputs.length, statistics);
+    this.#isPlain = this.#cleaner.isIdle && this.#transformer.isIdle && every === undefined;
+    this.#row = new Float64Array(width);
+    this.#window = new Float32Array(window.size * outputs.length);
+    const longest = Number.isFinite(window.maxGap) ? Math.max(dayMs, 2 * window.maxGap) : 7 * dayMs;
+    this.#idleExpiryMs = options.idleExpiryMs ?? longest;
+    this.#fingerprint = fingerprintOf(
+      clean,
+      transform,
+      every,
+      resample,
+      normalize,
+      fields,
+      outputs,
+      window,
+      statistics,
+    );
   }
 
-  /** Takes one reading; calls `emit` for each window that it completes. */
+  /** Takes one reading; calls `emit` for each window that it completes. @param values  one per field, NaN where missing; not modified */
   push(source: number, sequence: number, ts: number, arrived: number, values: Float64Array, flags: number): void {
-    if ((flags & readingFlags.late) !== 0) {
+    const slot = this.#slotOf(source);
+    if (slot < 0) {
+      this.counters.dropped.sources++;
+      return;
+    }
+    this.#heard.data[slot] = arrived;
+    const order = this.#chronicle.take(slot, ts, flags);
+    if (order === "late") {
       this.counters.dropped.late++;
       return;
     }
-    const state = this.#sources[source] ?? this.#open(source);
-    state.arrived = arrived;
-    if (this.#isPlain) {
-      this.#slide(source, state, sequence, ts, arrived, values);
-      return;
+    if (order === "step") {
+      this.#finish(slot);
+      this.#slots.clear(slot);
+      this.#heard.data[slot] = arrived;
+      this.#chronicle.take(slot, ts, flags);
     }
-    const { stream, window } = this.#options;
-    const clean = values.slice();
-    const { dropped } = this.counters;
-    const marks = { range: 0, outlier: 0, duplicate: 0, held: 0 };
-    const isNew = this.#cleaner.apply(state.clean, ts, clean, marks);
-    dropped.range += marks.range;
-    dropped.outlier += marks.outlier;
-    dropped.duplicate += marks.duplicate;
-    this.counters.held += marks.held;
-    if (!isNew) return;
-    const transformed = (at: number, time: number, arrival: number, row: Float64Array) => {
-      const wide = this.#row;
-      wide.fill(Number.NaN);
-      wide.set(row);
-      this.#transformer.apply(state.transform, time, wide);
-      this.#slide(source, state, at, time, arrival, wide);
-    };
-    const gridded =
-      stream.every === undefined
-        ? transformed
-        : (at: number, time: number, arrival: number, row: Float64Array) =>
-            resample(state.cell, at, time, arrival, row, stream.every ?? 1, window.maxGap, transformed);
-    if (stream.clean.missing !== "linear") gridded(sequence, ts, arrived, clean);
-    else dropped.missing += interpolate(state.gap, sequence, ts, arrived, clean, stream.clean.missingLimit, gridded);
+    if (this.#isPlain) this.#onRow(slot, sequence, ts, arrived, values);
+    else this.#clean(slot, sequence, ts, arrived, values);
   }
 
-  #slide(source: number, state: SourceState, sequence: number, ts: number, arrived: number, row: Float64Array): void {
-    const { window, stream, emit } = this.#options;
-    const columns = this.#columns;
-    for (let i = 0; i < columns.length; i++) {
-      if (Number.isNaN(row[columns[i] as number] as number)) {
-        this.counters.dropped.missing++;
-        return;
+  /** Lets time pass: finishes what is due, forgets sources that have been idle for long. @param now  monotonic ms */
+  tick(now: number): void {
+    for (let slot = 0; slot < this.#slots.end; slot++) {
+      if (this.#slots.sourceAt(slot) < 0) continue;
+      this.#resampler?.tick(slot, now);
+      const heard = this.#heard.data[slot] as number;
+      if (Number.isNaN(heard)) this.#heard.data[slot] = now;
+      else if (now - heard > this.#idleExpiryMs) {
+        this.#finish(slot);
+        this.#slots.remove(slot);
       }
     }
-    const scaling = stream.normalize;
-    const isScaled = scaling === "zscore" || scaling === "minmax";
-    if (isScaled)
-      observe(
-        this.#statistics,
-        Float64Array.from(columns, (column) => row[column] as number),
-      );
-    const found = slide(state.window, ts, row, columns, window.size, window.hop, window.maxGap);
-    if (found === null) return;
-    this.counters.windows++;
-    if (isScaled) {
-      this.#scaled.set(found);
-      normalize(this.#scaled, columns.length, scaling, this.#statistics);
-      emit(source, sequence, ts, arrived, this.#scaled);
-    } else emit(source, sequence, ts, arrived, found);
   }
 
-  #open(source: number): SourceState {
-    const { window, fields } = this.#options;
-    const width = fields.length;
-    while (this.#sources.length < source) this.#sources.push(null);
-    const state: SourceState = {
-      window: createWindow(window.size, this.#columns.length),
-      clean: this.#cleaner.create(width),
-      gap: createGap(width),
-      cell: createCell(width),
-      transform: this.#transformer.create(),
-      arrived: 0,
-    };
-    this.#sources[source] = state;
-    return state;
-  }
-
-  /** Forgets sources that have been idle for long. @param now  monotonic ms */
-  tick(now: number): void {
-    const { idleExpiryMs = Math.max(dayMs, 2 * this.#options.window.maxGap) } = this.#options;
-    for (let i = 0; i < this.#sources.length; i++) {
-      const state = this.#sources[i];
-      if (state && now - state.arrived > idleExpiryMs) this.#sources[i] = null;
-    }
-  }
-
-  /** Readings in a source's window. */
+  /** Readings in a source's window, at most its size. */
   fill(source: number): number {
-    return this.#sources[source]?.window.count ?? 0;
+    const slot = this.#slots.find(source);
+    return slot < 0 ? 0 : this.#ring.filled(slot);
+  }
+
+  /** Sources that have state. */
+  get sources(): number {
+    return this.#slots.count;
+  }
+
+  /** What windows are scaled by, with `normalize: zscore` or `minmax`. */
+  get statistics(): Statistics {
+    return this.#normalizer.statistics;
+  }
+
+  /** Keeps the statistics as they are: a version of a model and its scale belong together. */
+  freezeStatistics(): void {
+    this.#normalizer.freeze();
   }
 
   /** Everything that later readings build on. */
   snapshot(): Uint8Array {
-    return serialize({
-      format: snapshotFormat,
-      shape: this.#shape,
-      sources: this.#sources,
-      statistics: this.#statistics,
-    });
+    return encodeSnapshot(this.#fingerprint, this.#normalizer.state, this.#slots);
   }
 
-  /** @throws TidegateError SNAPSHOT_UNUSABLE when it is of another configuration */
+  /**
+   * Takes the state that a snapshot holds in place of its own.
+   * @throws TidegateError SNAPSHOT_UNUSABLE when it is damaged or of another configuration; nothing is remembered then
+   */
   restore(bytes: Uint8Array): void {
-    let saved: { format: number; shape: string; sources: (SourceState | null)[]; statistics: Statistics };
+    const slots = this.#slots;
     try {
-      saved = deserialize(bytes);
+      const stream = decodeSnapshot(bytes, this.#fingerprint, this.#normalizer.state.length, slots);
+      for (let slot = 0; slot < slots.end; slot++) {
+        if (!this.#ring.isSound(slot) || this.#interpolator?.isSound(slot) === false)
+          throw new TidegateError("SNAPSHOT_UNUSABLE", { reason: "its numbers make no sense" });
+        // Arrival is told by a clock that starts with the machine: times of another boot do not compare.
+        this.#heard.data[slot] = Number.NaN;
+        this.#resampler?.forgetDue(slot);
+      }
+      this.#normalizer.restore(stream);
     } catch (thrown) {
-      throw new TidegateError("SNAPSHOT_UNUSABLE", { reason: reasonOf(thrown) }, { cause: thrown });
+      slots.reset();
+      throw thrown;
     }
-    if (saved.format !== snapshotFormat || saved.shape !== this.#shape)
-      throw new TidegateError("SNAPSHOT_UNUSABLE", { reason: "it belongs to another configuration of the stream" });
-    this.#sources = saved.sources;
-    this.#statistics = saved.statistics;
-    // Monotonic times of another boot do not compare: idleness is counted anew.
-    for (const state of this.#sources) if (state) state.arrived = Number.POSITIVE_INFINITY;
   }
 
-  get #shape(): string {
-    const { stream, fields, outputs, window } = this.#options;
-    return JSON.stringify([stream.clean, stream.transform, stream.every, stream.normalize, fields, outputs, window]);
+  #slotOf(source: number): number {
+    const slot = this.#slots.find(source);
+    return slot >= 0 ? slot : this.#slots.add(source);
   }
+
+  #clean(slot: number, sequence: number, ts: number, arrived: number, values: Float64Array): void {
+    if (this.#cleaner.isDuplicate(slot, ts, values)) {
+      this.counters.dropped.duplicate++;
+      return;
+    }
+    const row = this.#row;
+    for (let i = 0; i < row.length; i++) row[i] = i < values.length ? (values[i] as number) : Number.NaN;
+    if (ts - (this.#rowTs.data[slot] as number) > this.#options.window.maxGap) this.#cleaner.restart(slot);
+    this.#cleaner.apply(slot, ts, row);
+    if (this.#interpolator) this.#interpolator.push(slot, sequence, ts, arrived, row);
+    // Cells of a grid gather fields that come one by one; elsewhere a reading is whole or left out.
+    else if (this.#resampler || this.#isWhole(row, this.#used)) this.#onRow(slot, sequence, ts, arrived, row);
+    else this.counters.dropped.missing++;
+  }
+
+  /** Takes a clean reading. */
+  #onRow = (slot: number, sequence: number, ts: number, arrived: number, row: Float64Array): void => {
+    const { dropped } = this.counters;
+    if (this.#isPlain && !this.#isWhole(row, this.#columns)) {
+      dropped.missing++;
+      return;
+    }
+    if (ts - (this.#rowTs.data[slot] as number) > this.#options.window.maxGap) this.#restart(slot);
+    this.#rowTs.data[slot] = ts;
+    if (!this.#transformer.isIdle) this.#transformer.apply(slot, ts, row);
+    if (this.#resampler) {
+      if (!this.#resampler.push(slot, sequence, ts, arrived, row)) dropped.late++;
+    } else if (this.#isPlain || this.#isWhole(row, this.#columns)) {
+      this.#normalizer.observe(row, this.#columns);
+      if (this.#ring.append(slot, row, this.#columns, true)) this.#give(slot, sequence, ts, arrived);
+    } else dropped.missing++;
+  };
+
+  /** Takes a point of the grid. */
+  #onPoint = (slot: number, sequence: number, ts: number, arrived: number, row: Float64Array): boolean => {
+    if (!this.#isWhole(row, this.#own)) {
+      this.counters.dropped.missing++;
+      return false;
+    }
+    this.#normalizer.observe(row, this.#own);
+    if (this.#ring.append(slot, row, this.#own, true)) this.#give(slot, sequence, ts, arrived);
+    return true;
+  };
+
+  #onLost = (): void => {
+    this.counters.dropped.missing++;
+  };
+
+  #give(slot: number, sequence: number, ts: number, arrived: number): void {
+    const { origins, factors } = this.#normalizer;
+    this.#normalizer.refresh();
+    this.#ring.copy(slot, this.#window, origins, factors);
+    this.counters.windows++;
+    this.#options.emit(this.#slots.sourceAt(slot), sequence, ts, arrived, this.#window);
+  }
+
+  /** A pause was too long: what follows starts anew. */
+  #restart(slot: number): void {
+    this.#resampler?.finish(slot);
+    this.#resampler?.restart(slot);
+    this.#transformer.restart(slot);
+    this.#ring.restart(slot);
+  }
+
+  /** Gives what a source still owes before it is forgotten. */
+  #finish(slot: number): void {
+    this.#interpolator?.abandon(slot);
+    this.#resampler?.finish(slot);
+  }
+
+  #isWhole(row: Float64Array, columns: Int32Array): boolean {
+    for (let i = 0; i < columns.length; i++) if (!isUsable(row[columns[i] as number] as number)) return false;
+    return true;
+  }
+}
+
+function columnsOf(outputs: readonly string[], fields: readonly string[]): Int32Array {
+  const fault = (reason: string) => new TidegateError("PREPROCESS_INVALID", { what: "window", reason });
+  if (outputs.length === 0) throw fault("it has no fields");
+  return Int32Array.from(outputs, (name) => {
+    const column = fields.indexOf(name);
+    if (column === -1) throw fault(`there is no field ${name} (there are ${fields.join(", ")})`);
+    return column;
+  });
 }

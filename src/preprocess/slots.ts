@@ -122,7 +122,7 @@ export class Slots {
   }
 }
 
-function extended(array: Int32Array, length: number): Int32Array {
+function extended(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const longer = new Int32Array(length).fill(none);
   longer.set(array);
   return longer;

@@ -103,7 +103,8 @@ export class Transformer {
     }
     const rule = rolling[op];
     if (!rule) throw fault(i, "op", `${op} is none`);
-    if (over === undefined || !Number.isInteger(over) || over < 1) throw fault(i, "over", `${op} needs a count of readings`);
+    if (over === undefined || !Number.isInteger(over) || over < 1)
+      throw fault(i, "over", `${op} needs a count of readings`);
     return this.#rolling(slots, rule, over);
   }
 

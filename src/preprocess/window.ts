@@ -8,7 +8,10 @@ export type WindowOptions = { readonly size: number; readonly hop: number; reado
 export function checkWindow({ size, hop, maxGap }: WindowOptions): void {
   for (const [name, value] of Object.entries({ size, hop }))
     if (!Number.isInteger(value) || value < 1)
-      throw new TidegateError("PREPROCESS_INVALID", { what: `window.${name}`, reason: `${value} is no count of readings` });
+      throw new TidegateError("PREPROCESS_INVALID", {
+        what: `window.${name}`,
+        reason: `${value} is no count of readings`,
+      });
   if (!(maxGap > 0))
     throw new TidegateError("PREPROCESS_INVALID", { what: "window.maxGap", reason: `${maxGap} ms is no pause` });
 }
