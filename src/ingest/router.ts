@@ -34,6 +34,11 @@ export class Router {
     this.#onDead = onDead;
   }
 
+  /** Topics whose routes are in memory. */
+  get remembered(): number {
+    return this.#routes.size;
+  }
+
   /** The streams that take a topic; looked up once, then remembered. */
   route(topic: string): readonly Route[] {
     const known = this.#routes.get(topic);
