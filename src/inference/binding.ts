@@ -1,6 +1,6 @@
 import { TidegateError } from "../base/errors.ts";
+import { nearestName } from "../base/nearest-name.ts";
 import type { Card } from "./card.ts";
-import { nearestName } from "./nearest-name.ts";
 
 /** What a stream hands to a model. */
 export type StreamShape = {

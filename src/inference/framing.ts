@@ -43,8 +43,8 @@ export function encodeFrame(head: FrameHead, value: unknown): Uint8Array {
   return frame;
 }
 
-/** The value of a body. It owns its memory: `deserialize` alone would hand out views on the reader's buffer. */
-export const decodeBody = (body: Uint8Array): unknown => deserialize(body.slice());
+/** The value of a body. It owns its memory: `deserialize` alone would hand out views on the reader's buffer, and so would a Buffer's `slice`. */
+export const decodeBody = (body: Uint8Array): unknown => deserialize(new Uint8Array(body));
 
 /** Cuts a stream of bytes into frames. */
 export class FrameReader {

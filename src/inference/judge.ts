@@ -1,7 +1,11 @@
+import type { Verdict } from "../base/result.ts";
 import type { Card } from "./card.ts";
 
 /** How one window is judged, before hysteresis. Numbers, since these are kept in columns. */
 export const judgements = { none: 0, normal: 1, alarm: 2, unknown: 3 } as const;
+
+/** What a judgement's number means to the outside; null when nothing judges. */
+export const judgementNames: readonly Verdict[] = [null, "normal", "alarm", "unknown"];
 
 /** What the outputs of one model mean, by its card. */
 export type Judge = {

@@ -143,8 +143,9 @@ export class ModelHost implements Component {
 
   /** Frees a model. Batches that were sent before are answered first. */
   async unload(model: HostedModel): Promise<void> {
-    if (!this.#models.delete(model.key)) return;
-    await this.#call(frameKinds.unload, model, null);
+    // It is known until the answer is here: a process that starts in between needs it for the batches before.
+    if (!model.isDisabled) await this.#call(frameKinds.unload, model, null).catch(() => {});
+    this.#models.delete(model.key);
   }
 
   /**

@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
+import { nearestName } from "../base/nearest-name.ts";
 import { type Bundle, openBundle } from "./bundle.ts";
-import { nearestName } from "./nearest-name.ts";
 
 export type RegistryOptions = {
   /** Folders of bundles; a name is taken from the first that has it. */
@@ -26,6 +26,8 @@ const watchEveryMs = 2_000;
 /** Finds model bundles by name: folders that hold a `card.yaml`. */
 export class Registry {
   readonly dirs: readonly string[];
+  /** Fingerprints as they were before each bundle was read: what changes from then on is a change. */
+  readonly #opened = new Map<string, string>();
 
   constructor({ dirs }: RegistryOptions) {
     this.dirs = dirs;
@@ -54,6 +56,7 @@ export class Registry {
       const dirs = this.dirs.join(" or ") + (nearest ? ` (did you mean ${nearest}?)` : "");
       throw new TidegateError("MODEL_MISSING", { model: name, dirs, ...(nearest ? { nearest } : {}) });
     }
+    this.#opened.set(name, await this.#fingerprint(name));
     const bundle = await openBundle(dir);
     if (bundle.name !== name) {
       const reason = `name: it says ${bundle.name}, its folder ${name}`;
@@ -63,8 +66,8 @@ export class Registry {
   }
 
   /**
-   * Calls `onChanged` when the files of one of these bundles differ from what they were, and have stopped changing: two
-   * looks in a row find the same. By looking, since notices of the file system miss renamed folders and network mounts.
+   * Calls `onChanged` when the files of one of these bundles differ from what they were when it was opened, and have
+   * stopped changing: two looks in a row find the same. By looking, since notices of the file system miss renamed folders and network mounts.
    * @returns ends the watch
    */
   watch(names: readonly string[], onChanged: (name: string) => void, everyMs = watchEveryMs): () => void {
@@ -75,8 +78,8 @@ export class Registry {
         const now = await this.#fingerprint(name);
         const isStill = before.get(name) === now;
         before.set(name, now);
-        if (!settled.has(name)) settled.set(name, now);
-        else if (isStill && settled.get(name) !== now) {
+        if (!settled.has(name)) settled.set(name, this.#opened.get(name) ?? now);
+        if (isStill && settled.get(name) !== now) {
           settled.set(name, now);
           if (!isEnded) onChanged(name);
         }

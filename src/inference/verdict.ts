@@ -3,7 +3,7 @@ import { TidegateError } from "../base/errors.ts";
 import { renderSource, type Source } from "../base/frame.ts";
 import type { Result, Verdict } from "../base/result.ts";
 import type { Card } from "./card.ts";
-import { type Judge, judgements, judgeOf } from "./judge.ts";
+import { type Judge, judgementNames, judgements, judgeOf } from "./judge.ts";
 import type { BatchResult } from "./lane.ts";
 
 export type VerdictOptions = {
@@ -23,7 +23,6 @@ export type VerdictOptions = {
   sourceOf(index: number): Source;
 };
 
-const verdicts: readonly Verdict[] = [null, "normal", "alarm", "unknown"];
 const { none, normal, alarm: alarming, unknown } = judgements;
 
 /** What is kept of each source, as float64: one row of these columns. */
@@ -147,7 +146,7 @@ export class VerdictTracker {
       outputs,
       score: Number.isNaN(score) ? null : score,
       label: judge.labels[judge.label(i)] ?? null,
-      verdict: verdicts[this.#rows[index * stride + at.verdict] as number] ?? null,
+      verdict: judgementNames[this.#rows[index * stride + at.verdict] as number] ?? null,
       provisional: false,
       latencyMs,
       ...((batch.sequences[i] as number) <= this.#repeatedUpTo ? { repeated: true as const } : {}),
@@ -219,7 +218,7 @@ export class VerdictTracker {
    * @throws TidegateError SHAPE_MISMATCH when the snapshot is of another format: start empty then
    */
   restore(bytes: Uint8Array, now: number): void {
-    const numbers = new Float64Array(bytes.slice().buffer, 0, bytes.length >> 3);
+    const numbers = new Float64Array(new Uint8Array(bytes).buffer, 0, bytes.length >> 3);
     if (numbers[0] !== snapshotFormat || numbers[1] !== stride || (numbers.length - 2) % stride !== 0) {
       throw new TidegateError("SHAPE_MISMATCH", {
         what: "verdict snapshot",
@@ -234,6 +233,6 @@ export class VerdictTracker {
 
   /** Verdict of a source as it stands: for status and the dashboard. */
   verdictOf(source: number): Verdict {
-    return source < this.#count ? (verdicts[this.#rows[source * stride + at.verdict] as number] ?? null) : null;
+    return source < this.#count ? (judgementNames[this.#rows[source * stride + at.verdict] as number] ?? null) : null;
   }
 }
