@@ -1,6 +1,20 @@
-import { hkdfSync, randomBytes } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import nacl from "tweetnacl";
 import { TidegateError } from "../base/errors.ts";
+
+/** The parts of NaCl that tweetnacl's declarations leave out. */
+type LowLevel = {
+  crypto_core_hsalsa20(out: Uint8Array, input: Uint8Array, key: Uint8Array, constant: Uint8Array): void;
+};
+const { lowlevel } = nacl as unknown as { lowlevel: LowLevel };
 
 export const keyBytes = 32;
 const nonceBytes = nacl.secretbox.nonceLength;
@@ -38,28 +52,45 @@ export type SealedBox = { ephemeral: Uint8Array; nonce: Uint8Array; box: Uint8Ar
 
 /**
  * Seals to a public key (X25519) from a key pair that is thrown away: what was sent cannot be opened with anything
- * that stays on the sender.
+ * that stays on the sender. The bytes are those of NaCl's `crypto_box`.
+ * @throws TidegateError KEY_WEAK when the public key is of small order
  */
 export function sealTo(plain: Uint8Array, publicKey: Uint8Array): SealedBox {
-  const { publicKey: ephemeral, secretKey } = nacl.box.keyPair();
-  const nonce = randomBytes(nacl.box.nonceLength);
-  const shared = agree(publicKey, secretKey);
-  const box = nacl.box.after(plain, nonce, shared);
-  secretKey.fill(0);
+  const pair = generateKeyPairSync("x25519");
+  const nonce = new Uint8Array(randomBytes(nonceBytes));
+  const shared = agree(publicKey, pair.privateKey);
+  const box = nacl.secretbox(plain, nonce, shared);
+  shared.fill(0);
+  const ephemeral = new Uint8Array(pair.publicKey.export({ format: "der", type: "spki" }).subarray(publicHead.length));
   return { ephemeral, nonce, box };
 }
 
 /** Opens what `sealTo` made for this secret key; null when it was made for another or was changed. */
 export function openFrom({ ephemeral, nonce, box }: SealedBox, secretKey: Uint8Array): Uint8Array | null {
-  if (ephemeral.length !== keyBytes || nonce.length !== nacl.box.nonceLength) return null;
-  return nacl.box.open.after(box, nonce, agree(ephemeral, secretKey));
+  if (ephemeral.length !== keyBytes || nonce.length !== nonceBytes) return null;
+  const der = Buffer.concat([privateHead, secretKey]);
+  const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  der.fill(0);
+  return nacl.secretbox.open(box, nonce, agree(ephemeral, key));
 }
 
-function agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array {
-  const zero = new Uint8Array(keyBytes);
-  // A point of small order gives the same shared secret to everybody.
-  if (nacl.verify(nacl.scalarMult(secretKey, publicKey), zero)) {
-    throw new TidegateError("KEY_WEAK", { what: "a public box key" });
+// The fixed DER heads of X25519 keys (RFC 8410): node:crypto takes raw keys in no other form.
+const privateHead = Buffer.from("302e020100300506032b656e04220420", "hex");
+const publicHead = Buffer.from("302a300506032b656e032100", "hex");
+const zeros = new Uint8Array(16);
+const sigma = new Uint8Array(Buffer.from("expand 32-byte k", "latin1"));
+
+/** NaCl's key agreement with the curve from node:crypto: ten times as fast as in JavaScript. */
+function agree(publicKey: Uint8Array, privateKey: KeyObject): Uint8Array {
+  let point: Uint8Array;
+  try {
+    const key = createPublicKey({ key: Buffer.concat([publicHead, publicKey]), format: "der", type: "spki" });
+    point = diffieHellman({ privateKey, publicKey: key });
+  } catch (cause) {
+    // A point of small order gives the same shared secret to everybody: the derivation refuses it.
+    throw new TidegateError("KEY_WEAK", { what: "a public box key" }, { cause });
   }
-  return nacl.box.before(publicKey, secretKey);
+  const shared = new Uint8Array(keyBytes);
+  lowlevel.crypto_core_hsalsa20(shared, zeros, point, sigma);
+  return shared;
 }
