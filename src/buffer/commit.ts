@@ -99,5 +99,4 @@ export type BufferStats = {
   readonly outbox: { readonly messages: number; readonly oldestAgeSeconds: number };
   readonly deadLetters: number;
   readonly quarantined: number;
-  readonly writtenBytes: number;
 };

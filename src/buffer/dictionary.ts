@@ -38,12 +38,15 @@ export class Dictionary {
       const name = rows.openJson<string>(id, "dictionary", 0, row.name_sealed);
       const layouts = db.prepare("SELECT id, fields_sealed FROM layout WHERE stream = ? ORDER BY id").all(id);
       const sources = db.prepare("SELECT id, source_sealed FROM source WHERE stream = ? ORDER BY id").all(id);
+      const fieldLists = layouts.map((l) =>
+        rows.openJson<string[]>(id, "dictionary", -1 - Number(l.id), l.fields_sealed),
+      );
       this.#byName.set(name, {
         id,
         name,
-        layouts: layouts.map((l) => rows.openJson(id, "dictionary", -1 - Number(l.id), l.fields_sealed)),
+        layouts: fieldLists,
         layout: layouts.length - 1,
-        fields: [],
+        fields: fieldLists.at(-1) ?? [],
         sources: sources.map((s) => rows.openJson(id, "dictionary", 1 + Number(s.id), s.source_sealed)),
         next: Number(row.next),
         cursors: {

@@ -48,8 +48,8 @@ export class Ledger {
       const sealed = this.#rows.seal(known.id, "outbox", n * lanes.length + number, body);
       this.#sql.addOutbox.run(number, n, known.id, kinds.indexOf(kind), at, sealed);
     }
-    if (items.length > 0)
-      lanes.forEach((lane, number) => this.#sql.putMeta.run(`outbox/${lane}`, this.#next[number] ?? 1));
+    if (items.length === 0) return;
+    for (const [number, lane] of lanes.entries()) this.#sql.putMeta.run(`outbox/${lane}`, this.#next[number] ?? 1);
   }
 
   /** Items of a lane after number `n`, in order. */

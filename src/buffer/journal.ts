@@ -1,0 +1,186 @@
+import { Worker } from "node:worker_threads";
+import { TidegateError } from "../base/errors.ts";
+import type { Frame } from "../base/frame.ts";
+import { type Component, within } from "../base/lifecycle.ts";
+import type { Log } from "../base/log.ts";
+import type { BufferStats, Commit, KeptLetter, OutboxEntry, OutboxLane, Range, StreamState } from "./commit.ts";
+import type { Answer, Question, StoreCall } from "./journal-thread.ts";
+import type { Store, StoreEvent, StoreOptions } from "./store.ts";
+
+export type JournalOptions = Omit<StoreOptions, "synchronous"> & {
+  readonly synchronous?: "FULL" | "OFF";
+  readonly log: Log;
+  /** Something was lost, set apart or made room for. */
+  onEvent?(event: StoreEvent): void;
+};
+
+const entry = new URL(`./journal-thread.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url);
+const openTimeoutMs = 60_000;
+
+type Waiting = { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void };
+
+/**
+ * The journal, from the main thread: what a site's sensors said, durable and sealed, and how far it was worked on.
+ * Calls are answered in order by one thread of its own; a resolved `commit` has been fsynced.
+ */
+export class Journal implements Component {
+  readonly name = "journal";
+  readonly #options: JournalOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #nextId = 1;
+  #commits = 0;
+  #answers = 0;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+  }
+
+  /** @throws TidegateError DATA_DIR_IN_USE, KEY_WRONG, STORAGE_UNREADABLE, STORAGE_FAILED */
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { log: _log, onEvent: _onEvent, ...rest } = this.#options;
+    const options: StoreOptions = { synchronous: "FULL", ...rest };
+    const ready = Promise.withResolvers<void>();
+    const worker = new Worker(entry, { workerData: options });
+    this.#worker = worker;
+    worker.on("message", (answer: Answer) => {
+      if ("event" in answer && answer.event.event === "ready") ready.resolve();
+      else if ("error" in answer && answer.id === -1) ready.reject(TidegateError.from(answer.error));
+      else this.#receive(answer);
+    });
+    worker.on("error", (error) => {
+      ready.reject(error);
+      this.#lose(worker, error);
+    });
+    worker.on("exit", () => this.#lose(worker, new TidegateError("STOPPED", { what: "the journal" })));
+    try {
+      await within(ready.promise, openTimeoutMs, "opening the journal");
+    } catch (thrown) {
+      this.#worker = undefined;
+      await worker.terminate();
+      throw thrown;
+    }
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    const worker = this.#worker;
+    if (!worker) return;
+    try {
+      await within(this.#call("close"), deadlineMs, "closing the journal");
+    } finally {
+      this.#worker = undefined;
+      await worker.terminate();
+    }
+  }
+
+  /** Grows with every answer of the thread: what liveness is proven by. */
+  get progress(): { readonly commits: number; readonly answers: number; readonly waiting: number } {
+    return { commits: this.#commits, answers: this.#answers, waiting: this.#waiting.size };
+  }
+
+  stateOf(stream: string): Promise<StreamState> {
+    return this.#call("stateOf", stream) as Promise<StreamState>;
+  }
+
+  /**
+   * Writes a commit: all of it or nothing. The arrays stay the caller's.
+   * @throws TidegateError STORAGE_FAILED
+   */
+  async commit(commit: Commit): Promise<void> {
+    await this.#call("commit", commit);
+    this.#commits++;
+  }
+
+  /** At least `limit` readings when there are so many, at most a block more. */
+  read(stream: string, range: Range): Promise<Frame[]> {
+    return this.#call("read", stream, range) as Promise<Frame[]>;
+  }
+
+  outboxAfter(lane: OutboxLane, n: number, limit: number, maxBytes: number): Promise<OutboxEntry[]> {
+    return this.#call("outboxAfter", lane, n, limit, maxBytes) as Promise<OutboxEntry[]>;
+  }
+
+  /** The sink has everything of a lane up to number `n`. */
+  async outboxReceipt(lane: OutboxLane, n: number): Promise<void> {
+    await this.#call("receipt", lane, n);
+  }
+
+  snapshot(stream: string, name: string): Promise<{ sequence: number; bytes: Uint8Array } | null> {
+    return this.#call("snapshot", stream, name) as Promise<{ sequence: number; bytes: Uint8Array } | null>;
+  }
+
+  /** Dead letters, newest first. */
+  dead(limit: number, before?: number): Promise<(KeptLetter & { id: number })[]> {
+    return this.#call("dead", limit, before) as Promise<(KeptLetter & { id: number })[]>;
+  }
+
+  removeDead(ids: readonly number[] | "all"): Promise<number> {
+    return this.#call("removeDead", ids) as Promise<number>;
+  }
+
+  stateGet(name: string): Promise<Uint8Array | null> {
+    return this.#call("stateGet", name) as Promise<Uint8Array | null>;
+  }
+
+  async statePut(name: string, value: Uint8Array): Promise<void> {
+    await this.#call("statePut", name, value);
+  }
+
+  stats(): Promise<BufferStats> {
+    return this.#call("stats") as Promise<BufferStats>;
+  }
+
+  /** Merges what is ripe. @returns readings merged */
+  merge(): Promise<number> {
+    return this.#call("merge") as Promise<number>;
+  }
+
+  /** Removes what is beyond the budgets, pass by pass, so that commits get between. */
+  async retain(): Promise<void> {
+    for (let passes = 0; passes < 1_000; passes++) if (!(await this.#call("retain"))) return;
+  }
+
+  checkpoint(): Promise<boolean> {
+    return this.#call("checkpoint") as Promise<boolean>;
+  }
+
+  #call<M extends keyof Store>(
+    method: M,
+    ...args: Store[M] extends (...args: infer A) => unknown ? A : never
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (!this.#worker) return reject(new TidegateError("STOPPED", { what: "the journal" }));
+      const id = this.#nextId++;
+      this.#waiting.set(id, { resolve, reject });
+      const question = { id, method, args } as unknown as Question & StoreCall;
+      this.#worker.postMessage(question);
+    });
+  }
+
+  #receive(answer: Answer): void {
+    if ("event" in answer) {
+      if (answer.event.event !== "ready") this.#report(answer.event);
+      return;
+    }
+    this.#answers++;
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if ("error" in answer) waiting?.reject(TidegateError.from(answer.error));
+    else waiting?.resolve(answer.value);
+  }
+
+  #report(event: StoreEvent): void {
+    const { log, onEvent } = this.#options;
+    if (event.event === "set-aside") log.error(event, "buffer.db would not open: set aside, a new one begun");
+    else if (event.event === "corrupt") log.error(event, "a damaged piece was set apart");
+    else if (event.event === "removed") log.info(event, "readings removed to stay within the budget");
+    onEvent?.(event);
+  }
+
+  #lose(worker: Worker, error: Error): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach } from "vitest";
+import type { Frame } from "../../../src/base/frame.ts";
+import { type Commit, emptyCommit, type StreamSetup } from "../../../src/buffer/commit.ts";
+import { Store, type StoreEvent, type StoreOptions } from "../../../src/buffer/store.ts";
+
+export const root = new Uint8Array(32).fill(7);
+export const fields = ["secret_temperature", "secret_humidity"];
+export const stream = "secret_greenhouse";
+
+const opened: Store[] = [];
+const folders: string[] = [];
+
+afterEach(() => {
+  for (const store of opened.splice(0)) store.close();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "tidegate-journal-"));
+  folders.push(folder);
+  return folder;
+}
+
+export const setup = (keep: Partial<StreamSetup["keep"]> = {}, name = stream): StreamSetup => ({
+  name,
+  fields,
+  keep: { maxBytes: 2 ** 30, maxAge: 1e12, priority: 5, ...keep },
+});
+
+/** Opens a store that is closed after the test. Tests that need no plug to be pulled do without fsync. */
+export function openStore(
+  options: Partial<StoreOptions> & { dir: string },
+  tell: (event: StoreEvent) => void = () => {},
+): Store {
+  const store = new Store(
+    {
+      storageRoot: root,
+      streams: [setup()],
+      limits: { maxBytes: 2 ** 30, minFree: { bytes: 0 } },
+      blockReadings: 64,
+      synchronous: "OFF",
+      ...options,
+    },
+    tell,
+  );
+  opened.push(store);
+  return store;
+}
+
+/** Closes a store before the end of its test. */
+export function closeStore(store: Store): void {
+  const at = opened.indexOf(store);
+  if (at !== -1) opened.splice(at, 1);
+  store.close();
+}
+
+/** A frame of two fields whose values follow from the sequence numbers. */
+export function frameAt(first: number, count: number, name = stream): Frame {
+  const index = Array.from({ length: count }, (_, i) => first + i);
+  return {
+    stream: name,
+    fields,
+    first,
+    count,
+    boot: "boot",
+    wallOffset: 1_700_000_000_000,
+    source: Uint32Array.from(index, (n) => n % 3),
+    ts: Float64Array.from(index, (n) => 1_700_000_000_000 + n * 5_000),
+    arrived: Float64Array.from(index, (n) => n * 5_000),
+    flags: new Uint8Array(count).fill(1),
+    values: [Float64Array.from(index, (n) => 20 + (n % 50) / 10), Float64Array.from(index, (n) => n / 7)],
+  };
+}
+
+/** A commit of frames and whatever else is given. */
+export const commitOf = (frames: readonly Frame[], more: Partial<Commit> = {}): Commit => ({
+  ...emptyCommit,
+  frames,
+  ...more,
+});
+
+/** Everything a store holds of a stream, slice by slice, as `[sequence, first value]`. */
+export function readAll(store: Store, name = stream): [number, number][] {
+  const rows: [number, number][] = [];
+  let from = 0;
+  for (;;) {
+    const frames = store.read(name, { from, limit: 100 });
+    if (frames.length === 0) return rows;
+    for (const frame of frames)
+      for (let i = 0; i < frame.count; i++) {
+        rows.push([frame.first + i, frame.values[0]?.[i] ?? Number.NaN]);
+        from = frame.first + i + 1;
+      }
+  }
+}
+
+export const sequence = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
