@@ -1,41 +1,14 @@
 import { TidegateError } from "../base/errors.ts";
-import { Cleaner, type CleanOptions, isUsable } from "./clean.ts";
+import { Chronicle } from "./chronicle.ts";
+import { Cleaner, isUsable } from "./clean.ts";
 import { Interpolator } from "./interpolate.ts";
-import { type Normalization, Normalizer, type Statistics } from "./normalize.ts";
-import { Chronicle } from "./order.ts";
-import { type ResampleMethod, Resampler } from "./resample.ts";
+import { Normalizer, type Statistics } from "./normalize.ts";
+import type { PipelineOptions } from "./pipeline-options.ts";
+import { Resampler } from "./resample.ts";
 import { type Column, Slots } from "./slots.ts";
 import { decodeSnapshot, encodeSnapshot, fingerprintOf } from "./snapshot.ts";
-import { Transformer, type TransformStep } from "./transform.ts";
-import { checkWindow, type WindowOptions, WindowRing } from "./window.ts";
-
-/** What a stream's configuration says about its way to windows. `StreamConfig` fits. */
-export type PipelineConfig = {
-  readonly clean: CleanOptions;
-  readonly transform: readonly TransformStep[];
-  /** Resample to this period, ms. */
-  readonly every?: number | undefined;
-  /** Mean when absent. */
-  readonly resample?: ResampleMethod | undefined;
-  readonly normalize: Normalization;
-  /** 1,024 when absent. */
-  readonly maxSources?: number | undefined;
-};
-
-export type PipelineOptions = {
-  readonly stream: PipelineConfig;
-  /** Fields of a reading, in the order of its values. */
-  readonly fields: readonly string[];
-  /** The window's columns, by name, in the model's order: fields, or what `transform` makes of them. */
-  readonly outputs: readonly string[];
-  readonly window: WindowOptions;
-  /** Statistics to scale by, frozen; absent: those of the readings that come. */
-  readonly statistics?: Statistics;
-  /** A source that sent nothing for so long is forgotten, ms. */
-  readonly idleExpiryMs?: number;
-  /** Sequence, time and arrival of the window's newest reading; `window`: size x outputs, oldest first, valid during the call only. */
-  emit(source: number, sequence: number, ts: number, arrived: number, window: Float32Array): void;
-};
+import { Transformer } from "./transform.ts";
+import { checkWindow, WindowRing } from "./window.ts";
 
 const dayMs = 86_400_000;
 
@@ -46,9 +19,12 @@ const dayMs = 86_400_000;
  * `tick` adds is only that time passes where no reading says so.
  */
 export class Pipeline {
-  /** Readings (of a resampled stream: points) that reached no window, by reason; values changed by cleaning; windows given. */
+  /**
+   * Readings (of a resampled stream: points) that reached no window, by reason; values changed by cleaning; windows
+   * given. `transform`: a step gave no number, since its past is too short still or it is not defined.
+   */
   readonly counters = {
-    dropped: { late: 0, duplicate: 0, missing: 0, sources: 0 },
+    dropped: { late: 0, duplicate: 0, missing: 0, transform: 0, sources: 0 },
     changed: { range: 0, outlier: 0, held: 0 },
     windows: 0,
   };
@@ -246,7 +222,7 @@ export class Pipeline {
     } else if (this.#isPlain || this.#isWhole(row, this.#columns)) {
       this.#normalizer.observe(row, this.#columns);
       if (this.#ring.append(slot, row, this.#columns, true)) this.#give(slot, sequence, ts, arrived);
-    } else dropped.missing++;
+    } else dropped.transform++;
   };
 
   /** Takes a point of the grid. */

@@ -1,3 +1,5 @@
+import { TidegateError } from "../base/errors.ts";
+
 /** State of one stage: `stride` numbers for each slot, side by side. Read `data` anew in each call: it moves on growth. */
 export type Column = { data: Float64Array; readonly stride: number };
 
@@ -24,7 +26,10 @@ export class Slots {
   #used = 0;
   #free: number[] = [];
 
+  /** @throws TidegateError PREPROCESS_INVALID */
   constructor(limit: number) {
+    if (!Number.isInteger(limit) || limit < 1)
+      throw new TidegateError("PREPROCESS_INVALID", { what: "maxSources", reason: `${limit} is no count of sources` });
     this.limit = limit;
   }
 

@@ -30,7 +30,7 @@ export class Chronicle {
       return "next";
     }
     // A time of arrival that goes back is the gateway's own clock being set: nothing came late.
-    if ((flags & readingFlags.sensorTime) === 0) return "step";
+    if ((flags & (readingFlags.sensorTime | readingFlags.late)) === 0) return "step";
     const isInOrder = ts >= (this.#lateTs.data[slot] as number);
     const count = isInOrder ? (this.#lateCount.data[slot] as number) + 1 : 1;
     this.#lateCount.data[slot] = count;
