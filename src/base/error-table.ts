@@ -316,6 +316,32 @@ export const errorTable = {
     help: "state.db is never set aside by itself: restore it from a backup, or start on an empty data directory.",
   },
 
+  // batches
+  BATCH_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "a batch cannot be read: {reason}",
+    help: "It is set aside. docs/batch-format.md describes what is read; gateway and sink should be of the same release.",
+  },
+  BATCH_UNTRUSTED: {
+    kind: "deny",
+    exit: 65,
+    message: "a batch says that it comes from gateway {gateway}, but {reason}",
+    help: "Compare the gateway's `tidegate keys show` with what `tidegate keys trust` names here.",
+  },
+  BATCH_SEALED: {
+    kind: "reject",
+    exit: 65,
+    message: "a batch of gateway {gateway} is sealed for the key {to}, which is not here",
+    help: "Give this sink the key that `cloud.dataKey` names on the gateway, or change that to this sink's key.",
+  },
+  RECEIPT_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "a receipt cannot be read: {reason}",
+    help: "Nothing to do: what it was for is sent again. Look for others that may publish on the receipts topic.",
+  },
+
   // crypto
   KEY_WEAK: {
     kind: "deny",
@@ -382,6 +408,62 @@ export const errorTable = {
     exit: 65,
     message: "a document ({what}) is not signed by those who must: {reason}",
     help: "`tidegate keys trust` names the keys that are trusted.",
+  },
+
+  // ops
+  CONTROL_UNAVAILABLE: {
+    kind: "retry",
+    exit: 69,
+    message: "no daemon answers at {socket}: {reason}",
+    help: "Start it (`systemctl start tidegate`, or `tidegate run`), or name the `--config` that it runs with.",
+  },
+  CONTROL_DENIED: {
+    kind: "deny",
+    exit: 69,
+    message: "this user may not talk to the daemon at {socket}",
+    help: "Join the group of the socket (`sudo usermod -aG tidegate $USER`, then log in anew), or use sudo.",
+  },
+  CONTROL_MALFORMED: {
+    kind: "reject",
+    exit: 65,
+    message: "the conversation with the daemon cannot be understood: {reason}",
+    help: "Use a client of the daemon's version: `tidegate --version`.",
+  },
+  CONTROL_UNKNOWN: {
+    kind: "reject",
+    exit: 64,
+    message: "the daemon knows no {method}",
+    help: "Use a client of the daemon's version, and restart the daemon after an update.",
+  },
+  CONTROL_BUSY: {
+    kind: "shed",
+    exit: 75,
+    message: "the daemon serves {limit} {what} already",
+    help: "Try again when other commands are done.",
+  },
+  SOCKET_IN_USE: {
+    kind: "config",
+    exit: 75,
+    message: "another daemon listens at {socket}",
+    help: "Stop it, or give this one another `dataDir` and `control.socket`.",
+  },
+  SOCKET_UNUSABLE: {
+    kind: "config",
+    exit: 78,
+    message: "the socket {socket} cannot be used: {reason}",
+    help: "Mend `control.socket`: its folder must exist and be writable, its path have at most 107 bytes.",
+  },
+  ADDRESS_IN_USE: {
+    kind: "config",
+    exit: 75,
+    message: "something listens at {address} already",
+    help: "Stop it, or choose another `dashboard.listen`.",
+  },
+  ADDRESS_UNUSABLE: {
+    kind: "config",
+    exit: 78,
+    message: "cannot listen at {address}: {reason}",
+    help: "Mend `dashboard.listen`: an address of this machine and a port, for example 127.0.0.1:8420.",
   },
 } as const satisfies Record<string, ErrorDefinition>;
 

@@ -1,0 +1,87 @@
+import { TidegateError } from "../base/errors.ts";
+import { decodeCbor, encodeCbor } from "./cbor.ts";
+import { isId } from "./topics.ts";
+
+/** `alarm` goes before `rest`; `raw` has the readings themselves, numbered per stream. */
+export type BatchLane = "alarm" | "rest" | "raw";
+export type BatchKind = "result" | "aggregate" | "raw";
+
+/** What a batch says of itself in the clear: signed, and bound to what is sealed. */
+export type BatchHead = {
+  readonly fleet: string;
+  readonly gateway: string;
+  /** Names one life of the gateway's outbox: its numbers start anew with each. */
+  readonly incarnation: string;
+  readonly stream: string;
+  readonly lane: BatchLane;
+  readonly kind: BatchKind;
+  /** Number of the first line; line i has n + i. Per lane, for `raw` per stream (the reading's sequence number). */
+  readonly n: number;
+  readonly count: number;
+  /** The lowest number that the gateway still owes in this lane: nothing below it will come again. */
+  readonly floor: number;
+  /** Bytes of all lines before compression. */
+  readonly size: number;
+  /** When it was sealed, ms UTC by the gateway's clock. */
+  readonly at: number;
+  /** Fingerprint of the public key it is sealed for. */
+  readonly to: string;
+  /** Raw Ed25519 public key of the gateway [32]. */
+  readonly signer: Uint8Array;
+};
+
+/** Lane by which receipts and duplicates are counted: raw readings are numbered per stream. */
+export const countingLane = ({ lane, stream }: Pick<BatchHead, "lane" | "stream">): string =>
+  lane === "raw" ? `raw/${stream}` : lane;
+
+/** Whether a value of a peer is the id of a fleet, gateway, stream or incarnation. */
+export const isIdText = (value: unknown): value is string => typeof value === "string" && isId(value);
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isOneOf =
+  <T extends string>(...names: T[]) =>
+  (value: unknown): value is T =>
+    names.includes(value as T);
+
+const checks: Record<keyof BatchHead, (value: unknown) => boolean> = {
+  fleet: isIdText,
+  gateway: isIdText,
+  incarnation: isIdText,
+  stream: isIdText,
+  lane: isOneOf<BatchLane>("alarm", "rest", "raw"),
+  kind: isOneOf<BatchKind>("result", "aggregate", "raw"),
+  n: isCount,
+  count: (value) => isCount(value) && value >= 1,
+  floor: isCount,
+  size: isCount,
+  at: Number.isSafeInteger,
+  to: (value) => typeof value === "string" && /^[0-9a-f]{32}$/.test(value),
+  signer: (value) => value instanceof Uint8Array && value.length === 32,
+};
+
+export const encodeHead = (head: BatchHead): Uint8Array => encodeCbor(head);
+
+/** @throws TidegateError BATCH_INVALID; fields it does not know are left alone */
+export function decodeHead(bytes: Uint8Array): BatchHead {
+  let value: unknown;
+  try {
+    value = decodeCbor(bytes, { maxDepth: 4, maxItems: 256 });
+  } catch (cause) {
+    throw new TidegateError("BATCH_INVALID", { reason: `its head is not plain CBOR: ${String(cause)}` }, { cause });
+  }
+  if (typeof value !== "object" || value === null)
+    throw new TidegateError("BATCH_INVALID", { reason: "it has no head" });
+  const fields = value as Partial<Record<keyof BatchHead, unknown>>;
+  for (const [name, isValid] of Object.entries(checks)) {
+    if (!isValid(fields[name as keyof BatchHead])) {
+      throw new TidegateError("BATCH_INVALID", { reason: `its ${name} is missing or wrong` });
+    }
+  }
+  const head = value as BatchHead;
+  if (!Number.isSafeInteger(head.n + head.count))
+    throw new TidegateError("BATCH_INVALID", { reason: "its n is wrong" });
+  if ((head.kind === "raw") !== (head.lane === "raw")) {
+    throw new TidegateError("BATCH_INVALID", { reason: `kind ${head.kind} does not go with lane ${head.lane}` });
+  }
+  return head;
+}
