@@ -5,6 +5,7 @@ import {
   declare,
   expectedWords,
   idPattern,
+  type OptionFacts,
   type OptionMeta,
   type OptionWords,
   shown,
@@ -15,7 +16,7 @@ type Parsed<T> = { value: T } | { fault: string };
 
 function leaf<T, const W extends OptionWords>(
   words: W,
-  facts: Omit<OptionMeta, "doc" | "remote" | "default" | "required" | "sample">,
+  facts: OptionFacts,
   parse: (written: unknown) => Parsed<T>,
 ): Declared<z.ZodType<T>, W> {
   const schema = z.unknown().transform((written, context): T => {

@@ -18,6 +18,10 @@ export type OptionMeta = {
   readonly required?: true;
   /** Value shown in the sample file; without it the option is shown commented out. */
   readonly sample?: unknown;
+  /** Value that the sample file shows commented out, in place of the default. */
+  readonly example?: unknown;
+  /** The device profile brings a default of its own. */
+  readonly byProfile?: true;
   /**
    * How a value in a layer is read: text as it is, JSON for numbers and flags, `path` relative to the file,
    * `secret` as a path, but a plain name is looked for among the unit's credentials first.
@@ -27,8 +31,14 @@ export type OptionMeta = {
   readonly shape?: Shape;
   /** The option is a map of named things: what each is. */
   readonly entry?: z.ZodType;
+  /** Name that the sample file gives to the one entry of the map that it shows. */
+  readonly sampleName?: string;
+  /** Form of the map's names. */
+  readonly namePattern?: RegExp;
   /** The option is a list: what each item is. */
   readonly item?: z.ZodType;
+  /** Most items of the list. */
+  readonly max?: number;
   /** Turns the short form into the long one; anything else is returned as it is. */
   readonly expand?: (value: unknown) => unknown;
   /** What the short form is, for the docs. */
@@ -44,7 +54,12 @@ export type OptionWords = {
   readonly default?: unknown;
   readonly required?: true;
   readonly sample?: unknown;
+  readonly example?: unknown;
+  readonly byProfile?: true;
 };
+
+/** What a builder itself says of its options. */
+export type OptionFacts = Omit<OptionMeta, keyof OptionWords>;
 
 /** The schema that a builder returns: present, or optional when neither a default nor `required` is given. */
 export type Declared<S extends z.ZodType, W extends OptionWords> = W extends { default: unknown }
@@ -84,7 +99,7 @@ export const metaOf = (schema: z.ZodType): OptionMeta | undefined => declared.ge
 export function declare<S extends z.ZodType, const W extends OptionWords>(
   schema: S,
   words: W,
-  facts: Omit<OptionMeta, "doc" | "remote" | "default" | "required" | "sample">,
+  facts: OptionFacts,
 ): Declared<S, W> {
   const present =
     "default" in words ? schema.prefault(words.default as never) : words.required ? schema : schema.optional();
@@ -104,13 +119,14 @@ export const section = <const T extends z.core.$ZodLooseShape & Shape, const W e
 /** A map from names that the user chooses to one kind of thing. */
 export function mapOf<V extends z.ZodType, const W extends OptionWords>(
   entry: V,
-  words: W & { name?: RegExp; nameForm?: string },
+  words: W & { name?: RegExp; nameForm?: string; sampleName?: string },
 ): Declared<z.ZodRecord<z.ZodString, V>, W> {
   const { name = idPattern, nameForm = "[A-Za-z0-9_-]{1,64}", ...rest } = words;
   const key = z.string().regex(name, `must match ${nameForm}`);
   return declare(z.record(key, entry, expecting("names with values")), rest as unknown as W, {
     type: "map",
     entry,
+    namePattern: name,
     range: `names match \`${nameForm}\``,
   });
 }
@@ -124,6 +140,7 @@ export function listOf<V extends z.ZodType, const W extends OptionWords>(
   return declare(z.array(item, expecting("a list")).max(max, `at most ${max} entries`), rest as unknown as W, {
     type: "list",
     item,
+    max,
     range: `at most ${max} entries`,
   });
 }

@@ -1,6 +1,6 @@
 import { validate } from "node-cron";
 import * as z from "zod";
-import { expectedWords, listOf, mapOf, section } from "./option.ts";
+import { expectedWords, listOf, mapOf, type OptionWords, section } from "./option.ts";
 import {
   bytes,
   decimal,
@@ -35,21 +35,25 @@ const parseCron = (written: unknown): Parsed<string> =>
   typeof written === "string" && validate(written)
     ? { value: written.trim() }
     : { fault: expectedWords('a schedule such as "0 2 * * *"', written) };
-const cron = <const W extends { doc: string; default: string }>(words: W) =>
+const cron = <const W extends OptionWords & { default: string }>(words: W) =>
   formed<string, W>(words, cronFact, parseCron);
 
 /** What both brokers have. */
 const link = {
-  username: text({ doc: "User name." }),
+  username: text({ doc: "User name.", example: "tidegate" }),
   passwordFile: secretPath({
     doc: "File with the password; a plain name is looked for in `$CREDENTIALS_DIRECTORY` first, as for `tls.key`.",
+    example: "mqtt-password",
   }),
   tls: section(
     {
-      ca: path({ doc: "Certificates (PEM) that are trusted instead of the system's." }),
-      cert: path({ doc: "Client certificate (PEM)." }),
-      key: secretPath({ doc: "Key of the client certificate (PEM)." }),
-      servername: text({ doc: "Name that the broker's certificate has, when it is not the host of the URL." }),
+      ca: path({ doc: "Certificates (PEM) that are trusted instead of the system's.", example: "ca.pem" }),
+      cert: path({ doc: "Client certificate (PEM).", example: "client.pem" }),
+      key: secretPath({ doc: "Key of the client certificate (PEM).", example: "client-key.pem" }),
+      servername: text({
+        doc: "Name that the broker's certificate has, when it is not the host of the URL.",
+        example: "broker.example.com",
+      }),
       insecure: flag({
         doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone.",
         default: false,
@@ -57,7 +61,11 @@ const link = {
     },
     { doc: "TLS, for mqtts: and wss:." },
   ),
-  clientId: text({ doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`.", max: 128 }),
+  clientId: text({
+    doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`.",
+    max: 128,
+    example: "demo-gw-1-site",
+  }),
   protocol: enumeration(["auto", "5", "3.1.1"], {
     doc: "MQTT version; auto: 5, and 3.1.1 when that is refused.",
     default: "auto",
@@ -87,23 +95,28 @@ const link = {
   }),
 };
 
-const urlOf = <const W extends { doc: string; required: true }>(words: W) =>
+const urlOf = <const W extends OptionWords & { required: true }>(words: W) =>
   formed<string, W>(words, urlFact, parseUrl);
 
 const provider = z.enum(["cpu", "cuda", "tensorrt"], { error: "expected cpu, cuda or tensorrt" });
-const publicKey = { form: /^[A-Za-z0-9+/_-]{43}=?$/, called: "a key of 32 bytes in base64", type: "key" };
+const publicKey = {
+  form: /^[A-Za-z0-9+/_-]{43}=?$/,
+  called: "a key of 32 bytes in base64",
+  type: "key",
+  example: `${"A".repeat(43)}=`,
+};
 
 /** The whole configuration. */
 export const configSchema = z.strictObject({
-  version: formed<1, { doc: string; default: 1 }>(
-    { doc: "Of this form.", default: 1 },
+  version: formed<1, { doc: string; default: 1; sample: 1 }>(
+    { doc: "Version of this form of configuration.", default: 1, sample: 1 },
     { type: "1", json: { const: 1 } },
     (written) =>
       written === 1 || written === "1" ? { value: 1 } : { fault: "this version of Tidegate reads version 1" },
   ),
   gateway: section(
     {
-      id: id({ doc: "Name of this gateway; `auto`: from the machine's id.", default: "auto" }),
+      id: id({ doc: "Name of this gateway; `auto`: from the machine's id.", default: "auto", sample: "gw-1" }),
       fleet: id({ doc: "Fleet that it belongs to.", default: "default" }),
       profile: id({ doc: "Device profile; `auto`: detected.", default: "auto" }),
       dataDir: path({ doc: "Where readings, keys and models are kept.", default: "/var/lib/tidegate" }),
@@ -116,12 +129,12 @@ export const configSchema = z.strictObject({
     { doc: "This device.", default: {} },
   ),
   sensors: section(
-    { url: urlOf({ doc: "Broker of the site.", required: true }), ...link },
+    { url: urlOf({ doc: "Its address.", required: true, sample: "mqtt://127.0.0.1:1883" }), ...link },
     { doc: "The site's broker.", required: true },
   ),
   cloud: section(
     {
-      url: urlOf({ doc: "Broker of the cloud.", required: true }),
+      url: urlOf({ doc: "Its address.", required: true, example: "mqtts://broker.example.com:8883" }),
       ...link,
       maxPayload: bytes({ doc: "Largest message that is sent.", default: "120KiB", min: "4KiB", max: "1MiB" }),
       dataKey: text({
@@ -135,17 +148,19 @@ export const configSchema = z.strictObject({
     },
     { doc: "The cloud's broker. Absent: the gateway stands alone." },
   ),
-  streams: mapOf(streamSchema, { doc: "Streams by name.", default: {} }),
+  streams: mapOf(streamSchema, { doc: "Streams by name.", default: {}, sampleName: "env" }),
   models: section(
     {
       dir: path({
         doc: "Folder of model bundles; `<dataDir>/models` is looked at first. Absent: those of the package.",
+        example: "/usr/share/tidegate/models",
       }),
-      threads: integer({ doc: "Threads of one run.", default: 1, min: 1, max: 64 }),
-      maxBatch: integer({ doc: "Most windows in one run.", default: 256, min: 1, max: 4096 }),
+      threads: integer({ doc: "Threads of one run.", default: 1, byProfile: true, min: 1, max: 64 }),
+      maxBatch: integer({ doc: "Most windows in one run.", default: 256, byProfile: true, min: 1, max: 4096 }),
       providers: listOf(provider, {
         doc: "Execution providers in order of preference; cpu always is the last.",
         default: ["cpu"],
+        byProfile: true,
         max: 4,
       }),
     },
@@ -158,6 +173,7 @@ export const configSchema = z.strictObject({
       commitMaxDelay: duration({
         doc: "Longest time that a reading waits for its commit: what a power cut of gateway and broker together can lose. SD card 5s, eMMC 1s, SSD 200ms.",
         default: "1s",
+        byProfile: true,
         min: "0s",
         max: "60s",
       }),
@@ -185,6 +201,7 @@ export const configSchema = z.strictObject({
       maxCelsius: decimal({
         doc: "No training above this temperature of the processor.",
         default: 75,
+        byProfile: true,
         min: 30,
         max: 110,
         unit: "°C",
@@ -195,19 +212,20 @@ export const configSchema = z.strictObject({
   dashboard: section(
     {
       listen: text({
-        doc: "Address and port of /healthz and /metrics.",
+        doc: "Address and port. Other machines get in only when this is not a loopback address.",
         default: "127.0.0.1:8420",
         form: /^(\[[0-9a-f:]+\]|[^:]+):\d{1,5}$/i,
         called: "an address and a port such as 127.0.0.1:8420",
       }),
-      enabled: flag({ doc: "Serve them at all.", default: true }),
+      enabled: flag({ doc: "Serve it at all.", default: true }),
     },
-    { doc: "HTTP.", default: {} },
+    { doc: "The HTTP server of /healthz, /metrics and the dashboard.", default: {} },
   ),
   control: section(
     {
       socket: path({
         doc: "Control socket. Absent: `/run/tidegate/control.sock` where that folder is the daemon's, else `<dataDir>/control.sock`.",
+        example: "/run/tidegate/control.sock",
       }),
     },
     { doc: "How verbs talk to the running daemon.", default: {} },

@@ -19,6 +19,7 @@ const interval = (doc: string) =>
   mapOf(z.tuple([number, number], { error: "expected two numbers: [lowest, highest]" }), {
     doc,
     default: {},
+    example: { temperature: [-40, 125] },
     remote: true,
   });
 
@@ -32,10 +33,15 @@ const fieldSource = sectionOr(
 
 const timestamp = sectionOr(
   {
-    path: text({ doc: "Where the time is in the payload.", required: true }),
+    path: text({ doc: "Where the time is in the payload.", required: true, example: "ts" }),
     unit: enumeration(["ms", "s", "iso8601", "auto"], { doc: "Unit of the time.", default: "auto" }),
   },
-  { doc: "The sensor's own time. Absent: the time of arrival.", short: "the path alone", key: "path" },
+  {
+    doc: "The sensor's own time. Absent: the time of arrival.",
+    short: "the path alone",
+    key: "path",
+    example: { path: "ts", unit: "auto" },
+  },
 );
 
 const clean = section(
@@ -87,12 +93,17 @@ const transform = listOf(
     },
     { doc: "One step.", required: true },
   ),
-  { doc: "Steps that compute fields from fields, in order.", default: [], max: 64 },
+  {
+    doc: "Steps that compute fields from fields, in order.",
+    default: [],
+    max: 64,
+    example: [{ field: "temperature", op: "mean", over: 8, as: "calm" }],
+  },
 );
 
 const window = section(
   {
-    size: integer({ doc: "Readings in a window.", required: true, min: 1, max: 65_536 }),
+    size: integer({ doc: "Readings in a window.", required: true, example: 16, min: 1, max: 65_536 }),
     hop: integer({ doc: "Readings from one window to the next.", default: 1, min: 1, max: 65_536 }),
     maxGap: duration({ doc: "A longer pause between two readings starts the window anew.", default: "10m" }),
   },
@@ -184,6 +195,7 @@ export const streamSchema = section(
     exclude: listOf(name("a topic filter"), {
       doc: "Topics (MQTT filters) that are not taken.",
       default: [],
+      example: ["motes/test/#"],
       max: 256,
     }),
     retained: enumeration(["ignore", "first"], {
@@ -202,25 +214,26 @@ export const streamSchema = section(
       sample: { temperature: "temperature", humidity: "humidity" },
     }),
     timestamp,
-    records: text({ doc: "json, cbor: path of the array of readings in the payload." }),
+    records: text({ doc: "json, cbor: path of the array of readings in the payload.", example: "data.readings" }),
     numericStrings: flag({ doc: 'json, cbor: takes "21.5" for 21.5.', default: false }),
     columns: listOf(name("a column's name"), {
       doc: "csv: names of the columns when there is no header line.",
+      example: ["ts", "temperature"],
       max: 1024,
     }),
-    delimiter: text({ doc: "csv: character between columns.", max: 1 }),
+    delimiter: text({ doc: "csv: character between columns; absent: a comma.", example: ";", max: 1 }),
     endian: enumeration(["little", "big"], { doc: "float32: order of bytes.", default: "little" }),
     maxPayload: bytes({ doc: "Larger payloads become dead letters.", default: "1MiB", min: "1KiB", max: "64MiB" }),
     maxSources: integer({ doc: "Most sources of this stream.", default: 1024, min: 1, max: 100_000 }),
     clean,
     transform,
-    every: duration({ doc: "Resamples irregular sources to this grid.", min: "1ms", max: "1d" }),
+    every: duration({ doc: "Resamples irregular sources to this grid.", example: "5s", min: "1ms", max: "1d" }),
     window,
     normalize: enumeration(["model", "zscore", "minmax", "none"], {
       doc: "Who scales: the model's graph, running statistics, or nobody.",
       default: "model",
     }),
-    model: id({ doc: "Model that each window goes to. Absent: the stream is stored." }),
+    model: id({ doc: "Model that each window goes to. Absent: the stream is stored.", example: "mote-anomaly" }),
     alarm,
     publish,
     uplink: enumeration(["none", "results", "aggregates", "raw"], { doc: "What goes to the cloud.", default: "none" }),
