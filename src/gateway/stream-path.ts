@@ -23,8 +23,8 @@ export type StreamPathOptions = {
   topicOf(source: string): string;
   readonly clock: Clock;
   readonly log: Log;
-  /** A result was given: for the outbox, and for whoever watches. */
-  onResult(result: Result): void;
+  /** A result was given, and whether it begins or ends an alarm: for the outbox, and for whoever watches. */
+  onResult(path: StreamPath, result: Result, isAlarmEdge: boolean): void;
 };
 
 /** Name of the snapshot in the journal that holds windows, statistics and verdicts of a stream. */
@@ -43,14 +43,20 @@ export class StreamPath {
   readonly #pipeline: Pipeline | undefined;
   readonly #tracker: VerdictTracker | undefined;
   readonly #cards = new Map<number, Card>();
-  readonly #topics: string[] = [];
-  readonly counters = { inferences: 0, results: 0, lostWindows: { overflow: 0, model: 0 } };
+  /** Sources in alarm, as was last told. */
+  readonly #alarming = new Set<string>();
+  readonly counters = { inferences: 0, results: 0, shed: 0, lostWindows: { overflow: 0, model: 0 } };
+  /** Sequence number below which everything is in the journal. */
+  committed: number;
+  /** Told after each commit that held readings of this stream. */
+  onStored: (() => void) | undefined;
 
   constructor(options: StreamPathOptions) {
     const { name, config, intake, model, link, log, scheduler } = options;
     this.name = name;
     this.config = config;
     this.intake = intake;
+    this.committed = intake.next;
     this.#options = options;
     this.publisher = new Publisher({
       link,
@@ -77,8 +83,7 @@ export class StreamPath {
       fields: intake.fields,
       outputs: model.fields,
       window: config.window ?? windowOf(model.card),
-      emit: (source, sequence, ts, arrived, window) =>
-        scheduler.enqueue(name, source, sequence, ts, arrived, window),
+      emit: (source, sequence, ts, arrived, window) => scheduler.enqueue(name, source, sequence, ts, arrived, window),
     });
   }
 
@@ -120,14 +125,28 @@ export class StreamPath {
 
   #give = (result: Result, sequence: number): void => {
     this.counters.results++;
+    const source = renderSource(result.source);
+    const isAlarm = result.verdict === "alarm";
+    const isAlarmEdge = isAlarm !== this.#alarming.has(source);
+    if (isAlarm) this.#alarming.add(source);
+    else this.#alarming.delete(source);
     this.publisher.publish(result, sequence);
-    this.#options.onResult(result);
+    this.#options.onResult(this, result, isAlarmEdge);
   };
 
-  /** Readings below it are inferred, and their results confirmed by the broker. */
-  inferredUpTo(committed: number): number {
-    if (!this.#pipeline) return committed;
-    return Math.min(this.#options.scheduler.inferredUpTo(this.name), this.publisher.oldest, committed);
+  /** Readings below it are in the journal, inferred, and their results confirmed by the broker. */
+  inferredUpTo(): number {
+    const inferred = this.#pipeline ? this.#options.scheduler.inferredUpTo(this.name) : Number.POSITIVE_INFINITY;
+    return Math.min(inferred, this.publisher.oldest, this.committed);
+  }
+
+  onCommitted(next: number): void {
+    this.committed = Math.max(this.committed, next);
+    this.onStored?.();
+  }
+
+  onShed(readings: number): void {
+    this.counters.shed += readings;
   }
 
   /** Before a replay: results up to `inferred` were given, those up to `next` may have been. */
