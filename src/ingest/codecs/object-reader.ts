@@ -53,10 +53,17 @@ export class ObjectReader {
 
   /** @throws TidegateError PAYLOAD_TYPE, PAYLOAD_TIMESTAMP, PAYLOAD_TOO_LARGE */
   read(payload: unknown, batch: ReadingBatch): void {
+    if (this.#fields.length === 0) {
+      // The payload is kept as it is: one reading, however many things it lists.
+      batch.add();
+      this.#readTime(payload, batch);
+      return;
+    }
     const records = this.#records ? follow(this.#records, payload) : payload;
     if (records === undefined) {
       batch.empty++;
     } else if (Array.isArray(records) && !(this.#byIndex && !isContainer(records[0]))) {
+      if (records.length === 0) batch.empty++;
       for (let i = 0; i < records.length; i++) this.#readOne(records[i], batch);
     } else {
       this.#readOne(records, batch);
@@ -64,22 +71,27 @@ export class ObjectReader {
   }
 
   #readOne(record: unknown, batch: ReadingBatch): void {
-    if (!isContainer(record) && !this.#fields.some((field) => field.path.length === 0)) {
+    const hasKeys = isContainer(record);
+    if (!hasKeys && !this.#fields.some((field) => field.path.length === 0)) {
       throw typeError("(the reading)", "an object", record);
     }
     const offset = batch.add();
     for (let i = 0; i < this.#fields.length; i++) {
       const field = this.#fields[i] as Field;
-      const raw =
-        field.key === undefined ? follow(field.path, record) : (record as Record<string | number, unknown>)[field.key];
+      let raw: unknown;
+      if (field.key === undefined) raw = follow(field.path, record);
+      else if (hasKeys) raw = (record as Record<string | number, unknown>)[field.key];
       if (typeof raw === "number" && field.map === undefined && Number.isFinite(raw)) batch.values[offset + i] = raw;
       else batch.values[offset + i] = this.#numberOf(field, raw, record);
     }
-    if (this.#time) {
-      const raw = follow(this.#time.path, record);
-      if (raw !== undefined && raw !== null) batch.ts[batch.count - 1] = timeOf(raw, this.#time.unit);
-    }
+    this.#readTime(record, batch);
     batch.settle();
+  }
+
+  #readTime(record: unknown, batch: ReadingBatch): void {
+    if (!this.#time) return;
+    const raw = follow(this.#time.path, record);
+    if (raw !== undefined && raw !== null) batch.ts[batch.count - 1] = timeOf(raw, this.#time.unit);
   }
 
   #numberOf(field: Field, raw: unknown, record: unknown): number {
@@ -91,7 +103,7 @@ export class ObjectReader {
     }
     if (typeof raw === "number" && Number.isFinite(raw)) return raw;
     if (typeof raw === "boolean") return raw ? 1 : 0;
-    if (typeof raw === "bigint") return Number(raw);
+    if (typeof raw === "bigint" && Number.isFinite(Number(raw))) return Number(raw);
     if (typeof raw === "string" && this.#numericStrings) {
       const value = parseNumber(raw);
       if (!Number.isNaN(value)) return value;

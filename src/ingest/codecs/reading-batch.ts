@@ -1,6 +1,8 @@
 import { TidegateError } from "../../base/errors.ts";
 
 const maxReadings = 65_536;
+/** Readings whose memory is kept for the next payload. */
+const keptCapacity = 1_024;
 
 /** The readings of one payload, row by row. Reused from payload to payload, so that decoding allocates nothing. */
 export class ReadingBatch {
@@ -23,13 +25,17 @@ export class ReadingBatch {
   }
 
   clear(): void {
+    if (this.ts.length > keptCapacity) {
+      this.values = new Float64Array(this.width);
+      this.ts = new Float64Array(1);
+    }
     this.count = 0;
     this.skipped = 0;
     this.empty = 0;
   }
 
   /**
-   * Adds a reading without values and without time.
+   * Adds a reading without values and without time. `values` and `ts` may be others afterwards.
    * @returns offset of its row in `values`
    * @throws TidegateError PAYLOAD_TOO_LARGE
    */
