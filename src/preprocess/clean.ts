@@ -1,6 +1,7 @@
 import { TidegateError } from "../base/errors.ts";
 import { Hampel, type HampelOptions } from "./hampel.ts";
 import type { Column, Slots } from "./slots.ts";
+import { largest } from "./window.ts";
 
 /** What is done about bad values. `StreamConfig["clean"]` fits. */
 export type CleanOptions = {
@@ -15,9 +16,6 @@ export type CleanOptions = {
 
 /** Values that were changed, by what was done. */
 export type CleanCounters = { range: number; outlier: number; held: number };
-
-/** Windows are float32: what is larger would become infinite there. */
-const largest = 3.4028234663852886e38;
 
 /** Whether a value can stand in a window. */
 export const isUsable = (value: number): boolean => Math.abs(value) <= largest;

@@ -97,7 +97,8 @@ export class Normalizer {
         ? Math.sqrt((state[at + width] as number) / (state[0] as number))
         : (state[at + 3 * width] as number) - origin;
       origins[i] = origin;
-      factors[i] = spread > 0 ? 1 / spread : 0;
+      // Below the smallest normal number the inverse is infinite.
+      factors[i] = spread > 2.3e-308 ? 1 / spread : 0;
     }
   }
 

@@ -1,6 +1,9 @@
 import { TidegateError } from "../base/errors.ts";
 import type { Column, Slots } from "./slots.ts";
 
+/** Windows are float32: what is larger would become infinite there. */
+export const largest = 3.4028234663852886e38;
+
 /** Readings in a window, readings from one window to the next, and the pause (ms) that starts it anew. */
 export type WindowOptions = { readonly size: number; readonly hop: number; readonly maxGap: number };
 
@@ -77,7 +80,7 @@ export class WindowRing {
     return isDue;
   }
 
-  /** Copies a full window to `into`, oldest row first, as `(value - origin) * factor` of its column. */
+  /** Copies a full window to `into`, oldest row first, as `(value - origin) * factor` of its column, within float32. */
   copy(slot: number, into: Float32Array, origins: Float64Array, factors: Float64Array): void {
     const rows = this.#rows.data;
     const { width } = this;
@@ -86,8 +89,10 @@ export class WindowRing {
     let from = this.#head.data[slot] as number;
     let to = 0;
     while (to < total) {
-      for (let i = 0; i < width; i++)
-        into[to++] = ((rows[start + from++] as number) - (origins[i] as number)) * (factors[i] as number);
+      for (let i = 0; i < width; i++) {
+        const value = ((rows[start + from++] as number) - (origins[i] as number)) * (factors[i] as number);
+        into[to++] = value > largest ? largest : value < -largest ? -largest : value;
+      }
       if (from === total) from = 0;
     }
   }

@@ -73,6 +73,15 @@ describe("normalize", () => {
     expect(pipeline.statistics).toEqual(statistics);
   });
 
+  it("stays finite, whatever the values", () => {
+    const statistics = { count: 10, mean: [0], std: [1e-9], min: [0], max: [1e-320] };
+    for (const normalize of ["zscore", "minmax"] as const) {
+      const { push, windows } = feed({ statistics, stream: { normalize } });
+      for (const value of [3e38, -3e38, 0]) push(0, value);
+      expect(windows().flat().every(Number.isFinite)).toBe(true);
+    }
+  });
+
   it("lets no reading into the statistics that reaches no window", () => {
     const { push, pipeline } = feed({ fields: ["a", "b"], stream: { normalize: "zscore" } });
     push(0, [1, Number.NaN]);
