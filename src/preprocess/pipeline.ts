@@ -241,9 +241,11 @@ export class Pipeline {
   };
 
   #give(slot: number, sequence: number, ts: number, arrived: number): void {
-    const { origins, factors } = this.#normalizer;
-    this.#normalizer.refresh();
-    this.#ring.copy(slot, this.#window, origins, factors);
+    const normalizer = this.#normalizer;
+    if (normalizer.isScaling) {
+      normalizer.refresh();
+      this.#ring.copyScaled(slot, this.#window, normalizer.origins, normalizer.factors);
+    } else this.#ring.copy(slot, this.#window);
     this.counters.windows++;
     this.#options.emit(this.#slots.sourceAt(slot), sequence, ts, arrived, this.#window);
   }

@@ -80,8 +80,19 @@ export class WindowRing {
     return isDue;
   }
 
-  /** Copies a full window to `into`, oldest row first, as `(value - origin) * factor` of its column, within float32. */
-  copy(slot: number, into: Float32Array, origins: Float64Array, factors: Float64Array): void {
+  /** Copies a full window to `into`, oldest row first. */
+  copy(slot: number, into: Float32Array): void {
+    const rows = this.#rows.data;
+    const total = this.size * this.width;
+    const start = slot * total;
+    const head = this.#head.data[slot] as number;
+    let to = 0;
+    for (let i = head; i < total; i++) into[to++] = rows[start + i] as number;
+    for (let i = 0; i < head; i++) into[to++] = rows[start + i] as number;
+  }
+
+  /** Copies it as `(value - origin) * factor` of its column, within float32. */
+  copyScaled(slot: number, into: Float32Array, origins: Float64Array, factors: Float64Array): void {
     const rows = this.#rows.data;
     const { width } = this;
     const total = this.size * width;
@@ -91,7 +102,7 @@ export class WindowRing {
     while (to < total) {
       for (let i = 0; i < width; i++) {
         const value = ((rows[start + from++] as number) - (origins[i] as number)) * (factors[i] as number);
-        into[to++] = value > largest ? largest : value < -largest ? -largest : value;
+        into[to++] = Math.max(-largest, Math.min(largest, value));
       }
       if (from === total) from = 0;
     }

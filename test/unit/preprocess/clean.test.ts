@@ -75,6 +75,14 @@ describe("linear", () => {
     expect(pipeline.counters.dropped.missing).toBe(1);
   });
 
+  it("draws over a gap that is as long as the limit", () => {
+    const { push, windows } = feed({ clean: { missing: "linear", missingLimit: 100 } });
+    push(0, 0);
+    push(50, nan);
+    push(100, 4);
+    expect(windows()).toEqual([[0], [2], [4]]);
+  });
+
   it("does not wait for a field that never came, nor for one that windows do not need", () => {
     const { push, windows, pipeline } = feed({ ...linear, outputs: ["a"] });
     push(0, [nan, 1]);
