@@ -64,6 +64,13 @@ export const errorTable = {
     help: "On a Raspberry Pi install the 64-bit Raspberry Pi OS.",
   },
 
+  SECRET_UNREADABLE: {
+    kind: "config",
+    exit: 77,
+    message: "the secret {file} cannot be read: {reason}",
+    help: "It must be readable for the user that runs Tidegate; under systemd use LoadCredential.",
+  },
+
   // onnx
   MODEL_UNREADABLE: {
     kind: "reject",
