@@ -169,10 +169,12 @@ describe("the control socket", () => {
       `require("node:net").createServer((s) => s.once("data", () => process.kill(process.pid, "SIGKILL")))
         .listen(${JSON.stringify(socket)}, () => console.log("up"))`,
     ]);
+    const exited = once(child, "exit");
     await once(child.stdout, "data");
     const client = await ControlClient.connect(socket);
     expect(await codeOf(client.call("add"))).toBe("CONTROL_UNAVAILABLE");
     expect(await codeOf(client.call("add"))).toBe("CONTROL_UNAVAILABLE");
+    await exited;
     // Its socket file is still there: the next daemon takes its place.
     expect(existsSync(socket)).toBe(true);
     await serving();
