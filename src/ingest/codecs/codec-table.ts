@@ -1,12 +1,16 @@
 import { TidegateError } from "../../base/errors.ts";
 import type { CodecOptions } from "./codec-options.ts";
+import { csvDecoder } from "./csv.ts";
 import type { Decoder } from "./decoder.ts";
+import { float32Decoder } from "./float32.ts";
 import { jsonDecoder } from "./json.ts";
 import { textDecoder } from "./text.ts";
 
 /** Every codec by the name that a stream's `codec` has. */
 export const codecs: Readonly<Record<string, (options: CodecOptions) => Decoder>> = {
   json: jsonDecoder,
+  csv: csvDecoder,
+  float32: float32Decoder,
   text: textDecoder,
 };
 
