@@ -86,6 +86,10 @@ export const cardSchema = z
     outputs: z.array(output).min(1),
     labels: z.array(z.string()).default([]),
     verdict: verdict.optional(),
+    alarm: z
+      .strictObject({ onAfter: z.int().positive(), offAfter: z.int().positive() })
+      .optional()
+      .describe("Windows in a row that raise and end an alarm, for which the metrics hold; the stream's own decide"),
     state: z
       .array(z.strictObject({ input: z.string(), output: z.string(), reset: z.enum(["gap", "start", "never"]) }))
       .default([]),
