@@ -32,19 +32,10 @@ export function encodeFrames(frames: readonly Frame[], level: number): Uint8Arra
     writer.zigzag(index - before);
     before = index;
   }
-  encodeColumn(
-    writer,
-    join(frames, count, ({ ts }) => ts, new Float64Array(count)),
-    source,
-    2,
-  );
-  const oneSeries = new Uint32Array(count);
-  encodeColumn(
-    writer,
-    join(frames, count, ({ arrived }) => arrived, new Float64Array(count)),
-    oneSeries,
-    1,
-  );
+  const ts = join(frames, count, (frame) => frame.ts, new Float64Array(count));
+  encodeColumn(writer, ts, source, 2);
+  const arrived = join(frames, count, (frame) => frame.arrived, new Float64Array(count));
+  encodeArrived(writer, arrived, ts, source);
   writer.block(join(frames, count, ({ flags }) => flags, new Uint8Array(count)));
   writer.varint(first.values.length);
   for (let field = 0; field < first.values.length; field++) {
@@ -82,7 +73,7 @@ export function decodeFrames(packed: Uint8Array, stream: string, fields: readonl
     source[i] = before;
   }
   const ts = decodeColumn(reader, source, 2);
-  const arrived = decodeColumn(reader, new Uint32Array(count), 1);
+  const arrived = decodeArrived(reader, ts, source);
   const flags = reader.block();
   const columns = Array.from({ length: reader.count() }, () => decodeColumn(reader, source, 1));
   const payloads = Array.from({ length: reader.count() }, () => reader.block());
@@ -107,6 +98,27 @@ export function decodeFrames(packed: Uint8Array, stream: string, fields: readonl
     at = end;
     return frame;
   });
+}
+
+/**
+ * Times of arrival follow the sensors' own times where each reading is sent at once, and one another where many come
+ * in one message: written whichever way is shorter.
+ */
+function encodeArrived(writer: ByteWriter, arrived: Float64Array, ts: Float64Array, source: Uint32Array): void {
+  const delay = arrived.map((at, i) => at - (ts[i] as number));
+  const isExact = arrived.every((at, i) => (delay[i] as number) + (ts[i] as number) === at);
+  const byArrival = new ByteWriter();
+  encodeColumn(byArrival, arrived, new Uint32Array(arrived.length), 1);
+  const byDelay = new ByteWriter();
+  if (isExact) encodeColumn(byDelay, delay, source, 1);
+  const isDelay = isExact && byDelay.length < byArrival.length;
+  writer.varint(isDelay ? 1 : 0);
+  writer.append(isDelay ? byDelay : byArrival);
+}
+
+function decodeArrived(reader: ByteReader, ts: Float64Array, source: Uint32Array): Float64Array {
+  if (reader.varint() === 0) return decodeColumn(reader, new Uint32Array(source.length), 1);
+  return decodeColumn(reader, source, 1).map((delay, i) => delay + (ts[i] as number));
 }
 
 function joinRuns(frames: readonly Frame[]): { count: number; boot: string; wallOffset: number }[] {

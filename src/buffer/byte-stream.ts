@@ -39,6 +39,17 @@ export class ByteWriter {
     this.#length += 8;
   }
 
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What another writer holds, as it is. */
+  append(other: ByteWriter): void {
+    this.#room(other.#length);
+    this.#bytes.set(other.#bytes.subarray(0, other.#length), this.#length);
+    this.#length += other.#length;
+  }
+
   /** Bytes behind their length. */
   block(bytes: Uint8Array): void {
     this.varint(bytes.length);

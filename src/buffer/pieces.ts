@@ -7,7 +7,7 @@ import type { KnownStream } from "./dictionary.ts";
 import type { SealedRows } from "./sealed-rows.ts";
 
 const tailLevel = 1;
-const blockLevel = 9;
+const blockLevel = 19;
 /** A tail with as many readings as a block is stored as one, packed less tightly: it came fast. */
 const quickBlockLevel = 3;
 /** Tails that are merged although they do not fill a block: each costs a row. */
