@@ -1,4 +1,5 @@
 import { TidegateError } from "../../base/errors.ts";
+import { cborDecoder } from "./cbor.ts";
 import type { CodecOptions } from "./codec-options.ts";
 import { csvDecoder } from "./csv.ts";
 import type { Decoder } from "./decoder.ts";
@@ -9,6 +10,7 @@ import { textDecoder } from "./text.ts";
 /** Every codec by the name that a stream's `codec` has. */
 export const codecs: Readonly<Record<string, (options: CodecOptions) => Decoder>> = {
   json: jsonDecoder,
+  cbor: cborDecoder,
   csv: csvDecoder,
   float32: float32Decoder,
   text: textDecoder,
