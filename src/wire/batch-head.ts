@@ -1,4 +1,4 @@
-import { TidegateError } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import { isId } from "./topics.ts";
 
@@ -15,10 +15,16 @@ export type BatchHead = {
   readonly stream: string;
   readonly lane: BatchLane;
   readonly kind: BatchKind;
-  /** Number of the first line; line i has n + i. Per lane, for `raw` per stream (the reading's sequence number). */
+  /** Number of the first line: counted per lane, for `raw` per stream (the reading's sequence number). */
   readonly n: number;
+  /** Number of the last line. */
+  readonly last: number;
   readonly count: number;
-  /** The lowest number that the gateway still owes in this lane: nothing below it will come again. */
+  /** From each line's number to the next one's; absent when they follow one another. Other streams have the rest. */
+  readonly steps?: readonly number[];
+  /** Nothing of this stream between here and `n` is owed: what came up to here and this batch have no gap. */
+  readonly after: number;
+  /** Nothing in this lane below this number will come again. */
   readonly floor: number;
   /** Bytes of all lines before compression. */
   readonly size: number;
@@ -30,9 +36,17 @@ export type BatchHead = {
   readonly signer: Uint8Array;
 };
 
-/** Lane by which receipts and duplicates are counted: raw readings are numbered per stream. */
-export const countingLane = ({ lane, stream }: Pick<BatchHead, "lane" | "stream">): string =>
-  lane === "raw" ? `raw/${stream}` : lane;
+/** What one row of numbers is counted by, within one incarnation of a gateway. */
+export const domainOf = ({ lane, stream }: Pick<BatchHead, "lane" | "stream">): string => `${lane}/${stream}`;
+
+/** The number of each line. */
+export function numbersOf({ n, count, steps }: Pick<BatchHead, "n" | "count" | "steps">): number[] {
+  let next = n;
+  return Array.from({ length: count }, (_, i) => {
+    if (i > 0) next += steps?.[i - 1] ?? 1;
+    return next;
+  });
+}
 
 /** Whether a value of a peer is the id of a fleet, gateway, stream or incarnation. */
 export const isIdText = (value: unknown): value is string => typeof value === "string" && isId(value);
@@ -43,15 +57,24 @@ const isOneOf =
   (value: unknown): value is T =>
     names.includes(value as T);
 
+/** Whether a value of a peer names a lane. */
+export const isLane = isOneOf<BatchLane>("alarm", "rest", "raw");
+
+/** Most lines in one batch. */
+export const maxLines = 8_192;
+
 const checks: Record<keyof BatchHead, (value: unknown) => boolean> = {
   fleet: isIdText,
   gateway: isIdText,
   incarnation: isIdText,
   stream: isIdText,
-  lane: isOneOf<BatchLane>("alarm", "rest", "raw"),
+  lane: isLane,
   kind: isOneOf<BatchKind>("result", "aggregate", "raw"),
   n: isCount,
-  count: (value) => isCount(value) && value >= 1,
+  last: isCount,
+  count: (value) => isCount(value) && value >= 1 && value <= maxLines,
+  steps: (value) => value === undefined || (Array.isArray(value) && value.every((step) => isCount(step) && step >= 1)),
+  after: (value) => isCount(value) || value === -1,
   floor: isCount,
   size: isCount,
   at: Number.isSafeInteger,
@@ -65,9 +88,9 @@ export const encodeHead = (head: BatchHead): Uint8Array => encodeCbor(head);
 export function decodeHead(bytes: Uint8Array): BatchHead {
   let value: unknown;
   try {
-    value = decodeCbor(bytes, { maxDepth: 4, maxItems: 256 });
+    value = decodeCbor(bytes, { maxDepth: 4, maxItems: maxLines + 256 });
   } catch (cause) {
-    throw new TidegateError("BATCH_INVALID", { reason: `its head is not plain CBOR: ${String(cause)}` }, { cause });
+    throw new TidegateError("BATCH_INVALID", { reason: `its head is not plain CBOR: ${reasonOf(cause)}` }, { cause });
   }
   if (typeof value !== "object" || value === null)
     throw new TidegateError("BATCH_INVALID", { reason: "it has no head" });
@@ -78,8 +101,10 @@ export function decodeHead(bytes: Uint8Array): BatchHead {
     }
   }
   const head = value as BatchHead;
-  if (!Number.isSafeInteger(head.n + head.count))
-    throw new TidegateError("BATCH_INVALID", { reason: "its n is wrong" });
+  const isOrdered = head.after < head.n && (head.steps === undefined || head.steps.length === head.count - 1);
+  if (!isOrdered || numbersOf(head).at(-1) !== head.last) {
+    throw new TidegateError("BATCH_INVALID", { reason: "its numbers contradict one another" });
+  }
   if ((head.kind === "raw") !== (head.lane === "raw")) {
     throw new TidegateError("BATCH_INVALID", { reason: `kind ${head.kind} does not go with lane ${head.lane}` });
   }

@@ -1,16 +1,15 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
-import { isIdText } from "./batch-head.ts";
+import { type BatchLane, isIdText, isLane } from "./batch-head.ts";
 
 /**
- * The sink's word that it has stored everything from `from` to `upTo` (both included) durably. Cumulative: it covers
- * all that the sink has without a gap, not the last batch alone.
+ * The sink's word that it has stored what came of this stream in this lane up to and with `upTo`, durably. Cumulative:
+ * a batch is sent when the one before it has its receipt, so none of those before is outstanding.
  */
 export type Receipt = {
   readonly incarnation: string;
-  /** `alarm`, `rest` or `raw/{stream}`. */
-  readonly lane: string;
-  readonly from: number;
+  readonly lane: BatchLane;
+  readonly stream: string;
   readonly upTo: number;
   /** `receiptProof` with the token of the batch that it answers. */
   readonly proof: string;
@@ -24,8 +23,8 @@ const maxReceiptBytes = 1_024;
  * @param token  from inside the batch's box
  */
 export function receiptProof(token: Uint8Array, receipt: Omit<Receipt, "proof">): string {
-  const { incarnation, lane, from, upTo } = receipt;
-  const text = ["tidegate/receipt/1", incarnation, lane, from, upTo].join("\n");
+  const { incarnation, lane, stream, upTo } = receipt;
+  const text = ["tidegate/receipt/1", incarnation, lane, stream, upTo].join("\n");
   return createHmac("sha256", token).update(text).digest("hex");
 }
 
@@ -48,20 +47,13 @@ export function parseReceipt(payload: Uint8Array): Receipt {
     throw invalid("it is not JSON", cause);
   }
   if (typeof value !== "object" || value === null) throw invalid("it is not an object");
-  const { incarnation, lane, from, upTo, proof } = value as Partial<Record<keyof Receipt, unknown>>;
+  const { incarnation, lane, stream, upTo, proof } = value as Partial<Record<keyof Receipt, unknown>>;
   if (!isIdText(incarnation)) throw invalid("incarnation is missing or wrong");
-  if (typeof lane !== "string" || !/^(alarm|rest|raw\/[\w-]{1,64})$/.test(lane)) throw invalid("lane is wrong");
-  if (
-    typeof from !== "number" ||
-    typeof upTo !== "number" ||
-    !Number.isSafeInteger(from) ||
-    !Number.isSafeInteger(upTo)
-  ) {
-    throw invalid("from or upTo is not a whole number");
-  }
-  if (from < 0 || upTo < from) throw invalid("upTo is below from");
+  if (!isIdText(stream)) throw invalid("stream is missing or wrong");
+  if (!isLane(lane)) throw invalid("lane is missing or wrong");
+  if (typeof upTo !== "number" || !Number.isSafeInteger(upTo) || upTo < 0) throw invalid("upTo is missing or wrong");
   if (typeof proof !== "string" || !/^[0-9a-f]{64}$/.test(proof)) throw invalid("proof is missing or wrong");
-  return { incarnation, lane, from, upTo, proof };
+  return { incarnation, lane, stream, upTo, proof };
 }
 
 const invalid = (reason: string, cause?: unknown) => new TidegateError("RECEIPT_INVALID", { reason }, { cause });

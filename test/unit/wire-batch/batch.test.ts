@@ -6,21 +6,25 @@ import { preAuthEncoding } from "../../../src/crypto/envelope.ts";
 import { ephemeralKeyRing } from "../../../src/crypto/key-ring.ts";
 import { sealTo } from "../../../src/crypto/sealing.ts";
 import { fingerprint } from "../../../src/crypto/signing.ts";
-import { batchOverhead, decodeBatch, encodeBatch } from "../../../src/wire/batch.ts";
-import { type BatchHead, encodeHead } from "../../../src/wire/batch-head.ts";
+import { type BatchFacts, batchOverhead, decodeBatch, encodeBatch, newToken } from "../../../src/wire/batch.ts";
+import { type BatchHead, encodeHead, numbersOf } from "../../../src/wire/batch-head.ts";
 import { decodeCbor, encodeCbor } from "../../../src/wire/cbor.ts";
 
 const gateway = ephemeralKeyRing();
 const sink = ephemeralKeyRing();
 const other = ephemeralKeyRing();
 const reader = { secretKeys: [sink.box], isTrusted: () => true };
-const head: Omit<BatchHead, "count" | "size" | "to" | "signer"> = {
+const facts: BatchFacts = {
   ...{ fleet: "demo", gateway: "gw-1", incarnation: "i1", stream: "env" },
-  ...{ lane: "rest", kind: "result", n: 7, floor: 3, at: 1_700_000_000_000 },
+  ...{ lane: "rest", kind: "result", numbers: [7, 9], after: 5, floor: 3, at: 1_700_000_000_000 },
 };
 const lines = ['{"id":"a"}', '{"id":"b","name":"Größe"}'];
 const bytes = (texts: readonly string[]) => texts.map((text) => new Uint8Array(Buffer.from(text)));
-const encoded = await encodeBatch(head, bytes(lines), sink.box.publicKey, gateway.signer);
+const token = newToken();
+const encode = (texts = lines, about = facts) =>
+  encodeBatch(about, bytes(texts), sink.box.publicKey, gateway.signer, token);
+const encoded = await encode();
+const { head } = await decodeBatch(encoded, reader);
 const failing = (code: string) => expect.objectContaining({ code });
 type Parts = {
   v: number;
@@ -35,14 +39,14 @@ const partsOf = (payload: Uint8Array) => decodeCbor(payload, { maxDepth: 1, maxI
 /** A batch by somebody who follows the format but not its rules. */
 function forge(change: {
   size?: number;
-  count?: number;
+  span?: Partial<BatchHead>;
   body?: Uint8Array;
   signer?: typeof gateway.signer;
 }): Uint8Array {
   const body = change.body ?? Buffer.from(`${lines.join("\n")}\n`);
   const signer = change.signer ?? gateway.signer;
   const headBytes = encodeHead({
-    ...{ ...head, count: change.count ?? 2, size: change.size ?? body.length },
+    ...{ ...head, ...change.span, size: change.size ?? body.length },
     ...{ to: fingerprint(sink.box.publicKey), signer: signer.publicKey },
   });
   const digest = hash("sha256", headBytes, "buffer");
@@ -54,41 +58,42 @@ function forge(change: {
 
 describe("a batch", () => {
   it("opens for the sink to the lines and the head it was made of", async () => {
-    const batch = await decodeBatch(encoded.payload, reader);
+    const batch = await decodeBatch(encoded, reader);
     expect(batch.lines).toEqual(lines);
-    expect(batch.token).toEqual(encoded.token);
-    expect(batch.head).toMatchObject({ ...head, count: 2, to: fingerprint(sink.box.publicKey) });
+    expect(batch.token).toEqual(token);
+    const { numbers, ...named } = facts;
+    expect(batch.head).toMatchObject({ ...named, n: 7, last: 9, steps: [2], to: fingerprint(sink.box.publicKey) });
+    expect(numbersOf(batch.head)).toEqual(numbers);
     expect(Buffer.from(batch.head.signer)).toEqual(Buffer.from(gateway.signer.publicKey));
   });
 
   it("shows nothing of its lines and is small", () => {
-    expect(Buffer.from(encoded.payload).includes("Größe")).toBe(false);
-    const headBytes = partsOf(encoded.payload).head.length;
-    expect(encoded.payload.length).toBeLessThan(headBytes + zstdCompressSync(lines.join("\n")).length + batchOverhead);
+    expect(Buffer.from(encoded).includes("Größe")).toBe(false);
+    const headBytes = partsOf(encoded).head.length;
+    expect(encoded.length).toBeLessThan(headBytes + zstdCompressSync(lines.join("\n")).length + batchOverhead);
   });
 
   it("never looks the same twice", async () => {
-    const again = await encodeBatch(head, bytes(lines), sink.box.publicKey, gateway.signer);
-    expect(partsOf(again.payload).ephemeral).not.toEqual(partsOf(encoded.payload).ephemeral);
-    expect(again.token).not.toEqual(encoded.token);
+    const again = await encode();
+    expect(partsOf(again).ephemeral).not.toEqual(partsOf(encoded).ephemeral);
   });
 
   it("opens with any of the sink's keys, and with no other's", async () => {
     const both = { ...reader, secretKeys: [other.box, sink.box] };
-    expect((await decodeBatch(encoded.payload, both)).lines).toEqual(lines);
+    expect((await decodeBatch(encoded, both)).lines).toEqual(lines);
     const wrong = { ...reader, secretKeys: [other.box] };
-    await expect(decodeBatch(encoded.payload, wrong)).rejects.toThrow(failing("BATCH_SEALED"));
+    await expect(decodeBatch(encoded, wrong)).rejects.toThrow(failing("BATCH_SEALED"));
   });
 
   it("is refused before it is opened when its signer is not trusted", async () => {
     const strict = { ...reader, isTrusted: () => false };
-    await expect(decodeBatch(encoded.payload, strict)).rejects.toThrow(failing("BATCH_UNTRUSTED"));
+    await expect(decodeBatch(encoded, strict)).rejects.toThrow(failing("BATCH_UNTRUSTED"));
   });
 
   it("cannot be taken over by another trusted gateway", async () => {
-    const parts = partsOf(encoded.payload);
+    const parts = partsOf(encoded);
     const theirs = encodeHead({
-      ...(await decodeBatch(encoded.payload, reader)).head,
+      ...(await decodeBatch(encoded, reader)).head,
       gateway: "gw-2",
       signer: other.signer.publicKey,
     });
@@ -100,8 +105,8 @@ describe("a batch", () => {
 
   it("whichever bit is changed, wherever it is cut: refused", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.nat(encoded.payload.length * 8 - 1), async (bit) => {
-        const changed = encoded.payload.slice();
+      fc.asyncProperty(fc.nat(encoded.length * 8 - 1), async (bit) => {
+        const changed = encoded.slice();
         changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
         await expect(decodeBatch(changed, reader)).rejects.toThrow(
           expect.objectContaining({ code: expect.stringMatching(/^(BATCH_|KEY_WEAK)/) }),
@@ -109,8 +114,8 @@ describe("a batch", () => {
       }),
       { numRuns: 600 },
     );
-    for (let end = 0; end < encoded.payload.length; end += 7) {
-      await expect(decodeBatch(encoded.payload.subarray(0, end), reader)).rejects.toThrow(failing("BATCH_INVALID"));
+    for (let end = 0; end < encoded.length; end += 7) {
+      await expect(decodeBatch(encoded.subarray(0, end), reader)).rejects.toThrow(failing("BATCH_INVALID"));
     }
   });
 
@@ -126,7 +131,7 @@ describe("a batch", () => {
     const line = fc.string({ unit: "grapheme", maxLength: 50 }).map((text) => JSON.stringify({ text }));
     await fc.assert(
       fc.asyncProperty(fc.array(line, { minLength: 1, maxLength: 50 }), async (texts) => {
-        const { payload } = await encodeBatch(head, bytes(texts), sink.box.publicKey, gateway.signer);
+        const payload = await encode(texts, { ...facts, numbers: texts.map((_, i) => 7 + i) });
         expect((await decodeBatch(payload, reader)).lines).toEqual(texts);
       }),
       { numRuns: 30 },
@@ -147,12 +152,15 @@ describe("a batch", () => {
   });
 
   it.each([
-    ["too few lines", { count: 1 }],
-    ["too many lines", { count: 3 }],
+    ["too few lines", { span: { count: 1, steps: [], last: 7 } }],
+    ["too many lines", { span: { count: 3, steps: [1, 1] } }],
     ["a size too large", { size: 1000 }],
     ["no line break at its end", { body: Buffer.from("{}\n{}") }],
     ["bytes that are no text", { body: Buffer.from([0xff, 0x0a, 0x7b, 0x0a]) }],
-    ["a million lines", { body: Buffer.alloc(1_000_000, 0x0a), count: 1_000_000 }],
+    [
+      "more lines than one may have",
+      { body: Buffer.alloc(9_000, 0x0a), span: { count: 9_000, steps: Array(8_999).fill(1), last: 9_006 } },
+    ],
   ])("with %s it is refused", async (_, change) => {
     await expect(decodeBatch(forge(change), reader)).rejects.toThrow(failing("BATCH_INVALID"));
   });
@@ -162,6 +170,13 @@ describe("a batch", () => {
     ["kind", "raw"],
     ["n", -1],
     ["n", 2 ** 53 - 1],
+    ["n", 8],
+    ["last", 8],
+    ["after", 7],
+    ["after", -2],
+    ["steps", [0]],
+    ["steps", [1, 1]],
+    ["steps", "1"],
     ["n", 1.5],
     ["count", 0],
     ["gateway", "../etc"],
@@ -169,13 +184,12 @@ describe("a batch", () => {
     ["to", "xyz"],
     ["signer", new Uint8Array(31)],
   ])("with the %s %s it is refused", async (name, value) => {
-    const { head: whole } = await decodeBatch(encoded.payload, reader);
-    const payload = encodeCbor({ ...partsOf(encoded.payload), head: encodeCbor({ ...whole, [name]: value }) });
+    const payload = encodeCbor({ ...partsOf(encoded), head: encodeCbor({ ...head, [name]: value }) });
     await expect(decodeBatch(payload, reader)).rejects.toThrow(failing("BATCH_INVALID"));
   });
 
   it("of a later version it is refused by name", async () => {
-    const payload = encodeCbor({ ...partsOf(encoded.payload), v: 2 });
+    const payload = encodeCbor({ ...partsOf(encoded), v: 2 });
     await expect(decodeBatch(payload, reader)).rejects.toThrow("version is 2");
   });
 });

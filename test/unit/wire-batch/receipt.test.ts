@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { isProven, parseReceipt, receiptProof, renderReceipt } from "../../../src/wire/receipt.ts";
 
 const token = new Uint8Array(32).fill(1);
-const said = { incarnation: "i1", lane: "rest", from: 0, upTo: 41 };
+const said = { incarnation: "i1", lane: "rest", stream: "env", upTo: 41 } as const;
 const receipt = { ...said, proof: receiptProof(token, said) };
 const invalid = expect.objectContaining({ code: "RECEIPT_INVALID" });
 
@@ -16,8 +16,8 @@ describe("a receipt", () => {
   it.each([
     ["another token", receipt, new Uint8Array(32).fill(2)],
     ["another end", { ...receipt, upTo: 42 }, token],
-    ["another start", { ...receipt, from: 1 }, token],
-    ["another lane", { ...receipt, lane: "alarm" }, token],
+    ["another stream", { ...receipt, stream: "air" }, token],
+    ["another lane", { ...receipt, lane: "alarm" as const }, token],
     ["another incarnation", { ...receipt, incarnation: "i2" }, token],
     ["no proof to speak of", { ...receipt, proof: "" }, token],
   ])("proves nothing for %s", (_, changed, key) => {
@@ -29,9 +29,9 @@ describe("a receipt", () => {
     "null",
     "[]",
     "{}",
-    renderReceipt({ ...receipt, lane: "raw/a/b" }),
+    renderReceipt({ ...receipt, stream: "a/b" }),
     renderReceipt({ ...receipt, upTo: -1 }),
-    renderReceipt({ ...receipt, from: 42 }),
+    renderReceipt(receipt).replace("rest", "side"),
     renderReceipt({ ...receipt, upTo: 1.5 }),
     renderReceipt({ ...receipt, proof: "x" }),
     renderReceipt({ ...receipt, incarnation: "" }),
