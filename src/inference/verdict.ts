@@ -47,8 +47,8 @@ export class VerdictTracker {
   readonly #lateAfterMs: number;
   #rows = new Float64Array(0);
   #count = 0;
-  #silentUpTo = 0;
-  #repeatedUpTo = 0;
+  #silentUpTo = -1;
+  #repeatedUpTo = -1;
   #model = { name: "", version: 0 };
 
   constructor(options: VerdictOptions) {
@@ -65,7 +65,9 @@ export class VerdictTracker {
   /** A reading of this source arrived, whether or not it completes a window. Monotonic ms. */
   heard(source: number, now: number): void {
     if (source >= this.#count) this.#grow(source);
-    this.#rows[source * stride + at.heard] = now;
+    const heard = source * stride + at.heard;
+    // A replay plays readings of long ago: they do not make a source silent.
+    this.#rows[heard] = Math.max(this.#rows[heard] as number, now);
   }
 
   /**
@@ -173,7 +175,7 @@ export class VerdictTracker {
     for (let index = 0; index < this.#count; index++) {
       const row = index * stride;
       const verdict = this.#rows[row + at.verdict];
-      if (this.#rows[row + at.sequence] === 0 || verdict === unknown) continue;
+      if ((this.#rows[row + at.sequence] as number) < 0 || verdict === unknown) continue;
       const silentMs = now - (this.#rows[row + at.heard] as number);
       if (silentMs < silentAfterMs) continue;
       this.#rows[row + at.verdict] = unknown;
@@ -198,6 +200,7 @@ export class VerdictTracker {
     }
     for (; this.#count < count; this.#count++) {
       const row = this.#count * stride;
+      this.#rows[row + at.sequence] = -1;
       this.#rows[row + at.label] = -1;
       this.#rows[row + at.publishedVerdict] = -1;
       this.#rows[row + at.publishedLabel] = -1;
