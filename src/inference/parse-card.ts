@@ -1,6 +1,6 @@
 import { parseDocument } from "yaml";
 import { z } from "zod";
-import { TidegateError } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest-name.ts";
 import { type Card, cardSchema } from "./card.ts";
 
@@ -20,12 +20,21 @@ export function parseCard(text: string, file = "card.yaml"): Card {
       document.errors.map(({ message }) => ({ path: "", message: message.split("\n")[0] ?? message })),
     );
   }
-  const parsed = cardSchema.safeParse(document.toJS({ maxAliasCount: 0 }));
+  const parsed = cardSchema.safeParse(contentOf(document, file));
   if (parsed.success) return parsed.data;
   throw invalid(
     file,
     parsed.error.issues.flatMap((issue) => faultsOf(issue)),
   );
+}
+
+/** YAML writers use aliases for what occurs twice; the limit is against those that unfold without end. */
+function contentOf(document: ReturnType<typeof parseDocument>, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (thrown) {
+    throw invalid(file, [{ path: "", message: reasonOf(thrown) }]);
+  }
 }
 
 function invalid(file: string, faults: readonly CardFault[]): TidegateError {
