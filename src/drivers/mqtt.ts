@@ -1,0 +1,292 @@
+import type { Socket } from "node:net";
+import { type IClientOptions, type IConnackPacket, type IPublishPacket, MqttClient } from "mqtt";
+import { reasonOf } from "../base/errors.ts";
+import { type BrokerAddress, isTlsError, openSocket } from "./broker-socket.ts";
+
+export type MqttOptions = BrokerAddress & {
+  readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly username?: string;
+  readonly password?: string | Uint8Array;
+  /** How long the broker keeps the session, s; 0: a new one each time. */
+  readonly sessionExpiry: number;
+  /** Messages of QoS 1 that may wait for their acknowledgement here (MQTT 5 only). */
+  readonly receiveMaximum: number;
+  /** Packets that are larger are not sent by an MQTT 5 broker, bytes. */
+  readonly maxPacket: number;
+  /** s */
+  readonly keepalive: number;
+  readonly connectTimeoutMs: number;
+  readonly will?: { readonly topic: string; readonly payload: string | Uint8Array };
+  /** Acknowledge QoS 1 here, at once; else by `acknowledge`. */
+  readonly isAutomatic: boolean;
+};
+
+/** What a broker said when it took the connection. */
+export type MqttOpening = {
+  readonly isSessionPresent: boolean;
+  /** Unacknowledged messages of QoS 1 that the broker takes. */
+  readonly receiveMaximum: number;
+  readonly maximumQos: number;
+  readonly isRetainAvailable: boolean;
+};
+
+/**
+ * Why a connection ended. `refused`: the broker said no (`code`: its reason); `taken`: another client came with the
+ * same id; `untrusted`: TLS; `protocol`: what came was not MQTT; `unreachable`: no connection came about.
+ */
+export type MqttEnd = {
+  readonly why: "refused" | "unreachable" | "untrusted" | "protocol" | "taken" | "closed";
+  readonly reason: string;
+  readonly code: number | null;
+  /** TCP (and TLS) came about. */
+  readonly wasConnected: boolean;
+};
+
+export type MqttMessage = Pick<IPublishPacket, "topic" | "qos" | "retain" | "dup" | "messageId"> & {
+  payload: Uint8Array | string;
+};
+
+export type MqttEvents = {
+  /** Before any message, and at most once. */
+  onOpen(opening: MqttOpening): void;
+  onMessage(message: MqttMessage): void;
+  /** Exactly once for every connection; nothing comes after it. */
+  onEnd(end: MqttEnd): void;
+};
+
+export type MqttSubscription = { readonly topic: string; readonly qos: 0 | 1; readonly retainHandling: 0 | 1 | 2 };
+
+const versionRefusals: readonly number[] = [1, 132];
+const takenCode = 142;
+
+/** Tells mqtt.js that a message has been dealt with but is not to be acknowledged. */
+const noAcknowledgement = new Error("acknowledged later");
+
+const disconnectPacket = Buffer.from([0xe0, 0]);
+
+/** Tells whether a refusal means that the broker does not speak the version that was asked for. */
+export const isVersionRefusal = (end: MqttEnd): boolean =>
+  end.why === "refused" && end.code !== null && versionRefusals.includes(end.code);
+
+/**
+ * One connection to a broker, by mqtt.js; when it ends, a new one is made. mqtt.js would reconnect by itself, but with
+ * a fixed pause, and would carry what was held for one connection over to the next.
+ *
+ * mqtt.js acknowledges QoS 1 when its message handler calls back, and reads no further until it does. Calling back with
+ * an error makes it read on and leave the PUBACK out: `acknowledge` writes those later, many in one piece.
+ */
+export class MqttConnection {
+  readonly #options: MqttOptions;
+  readonly #events: MqttEvents;
+  #client: MqttClient | undefined;
+  #socket: Socket | undefined;
+  #isOpen = false;
+  #isEnded = false;
+  #wasConnected = false;
+  #fault: Omit<MqttEnd, "wasConnected"> | undefined;
+
+  constructor(options: MqttOptions, events: MqttEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Bytes that the socket has not taken yet. */
+  get unsent(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  /** Starts to connect; what comes of it is told by the events. */
+  open(): void {
+    try {
+      this.#client = new MqttClient(() => this.#stream(), this.#clientOptions());
+    } catch (thrown) {
+      this.#fail("untrusted", thrown);
+      this.#socket?.destroy();
+      process.nextTick(() => this.#ended());
+      return;
+    }
+    const client = this.#client;
+    // The packet is seen before mqtt.js acts on it; messages may follow in the same tick, so `connect` would be late.
+    const onPacket = (packet: { cmd: string }): void => {
+      if (packet.cmd !== "connack") return;
+      client.off("packetreceive", onPacket);
+      process.nextTick(() => this.#opened(packet as IConnackPacket));
+    };
+    client.on("packetreceive", onPacket);
+    client.handleMessage = (packet, done) => {
+      if (!this.#isOpen) this.abort("protocol", "a message came before the connection was taken");
+      else this.#events.onMessage(packet);
+      done(packet.qos === 1 && !this.#options.isAutomatic ? noAcknowledgement : undefined);
+    };
+    client.on("disconnect", (packet) => {
+      const code = packet.reasonCode ?? 0;
+      this.#fault ??= {
+        why: code === takenCode ? "taken" : "closed",
+        reason: packet.properties?.reasonString ?? `the broker said goodbye with reason ${code}`,
+        code,
+      };
+    });
+    client.on("error", (error) => {
+      const { code } = error as { code?: unknown };
+      if (typeof code === "number" && !this.#isOpen) this.#fault ??= { why: "refused", reason: reasonOf(error), code };
+      else if (typeof code !== "string") this.#fail(this.#isOpen ? "protocol" : whyOf(error), error);
+      client.stream.destroy();
+    });
+    client.on("close", () => this.#ended());
+  }
+
+  /** Writes PUBACKs for messages of this connection, in this order. */
+  acknowledge(packetIds: Uint16Array): void {
+    if (!this.#isOpen) return;
+    const bytes = Buffer.allocUnsafe(packetIds.length * 4);
+    for (let at = 0, to = 0; at < packetIds.length; at++, to += 4) {
+      const id = packetIds[at] ?? 0;
+      bytes[to] = 0x40;
+      bytes[to + 1] = 2;
+      bytes[to + 2] = id >> 8;
+      bytes[to + 3] = id & 255;
+    }
+    this.#socket?.write(bytes);
+  }
+
+  /**
+   * Publishes; the connection must be open. `done` gets the broker's reason code (0 with QoS 0 and MQTT 3.1.1); it is
+   * not called when the connection ends before the broker's answer.
+   */
+  publish(
+    topic: string,
+    payload: string | Buffer,
+    options: { qos: 0 | 1; retain: boolean; contentType?: string | undefined },
+    done?: (code: number, reason: string) => void,
+  ): void {
+    const { qos, retain, contentType } = options;
+    const properties = contentType !== undefined && this.#options.version === 5 ? { contentType } : undefined;
+    const publishOptions = properties ? { qos, retain, properties } : { qos, retain };
+    this.#client?.publish(topic, payload, publishOptions, (error, packet) => {
+      if (done === undefined || this.#isEnded) return;
+      if (error) done("code" in error && typeof error.code === "number" ? error.code : 128, error.message);
+      else done((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0, "");
+    });
+  }
+
+  /**
+   * Subscribes; resolves with one code for each (0 and 1: the granted QoS, 128 and above: refused), or null when the
+   * connection ended before the broker answered.
+   */
+  subscribe(subscriptions: readonly MqttSubscription[]): Promise<readonly number[] | null> {
+    const wanted = Object.fromEntries(
+      subscriptions.map(({ topic, qos, retainHandling }) => [topic, { qos, rh: retainHandling }]),
+    );
+    return new Promise((resolve) => {
+      if (this.#client === undefined || !this.#isOpen) return resolve(null);
+      this.#client.subscribe(wanted, (_error, _granted, packet) => {
+        const codes = packet?.granted as readonly number[] | undefined;
+        resolve(codes?.length === subscriptions.length ? codes : null);
+      });
+    });
+  }
+
+  /** Resolves when the broker has confirmed, or the connection has ended. */
+  unsubscribe(topics: readonly string[]): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#client === undefined || !this.#isOpen) return resolve();
+      this.#client.unsubscribe([...topics], () => resolve());
+    });
+  }
+
+  /** Says goodbye, so that the broker does not publish the will, and closes. */
+  close(): void {
+    if (this.#isOpen) {
+      this.#isOpen = false;
+      this.#fault ??= { why: "closed", reason: "closed from this side", code: null };
+      this.#socket?.end(disconnectPacket);
+    } else this.abort("closed", "closed from this side");
+  }
+
+  /** Closes without a word: the broker publishes the will. */
+  abort(why: MqttEnd["why"], reason: string): void {
+    this.#fault ??= { why, reason, code: null };
+    this.#isOpen = false;
+    this.#socket?.destroy();
+  }
+
+  #opened(packet: IConnackPacket): void {
+    // mqtt.js has refused the connection by now where it had to: a bad code, or limits out of range.
+    if (this.#isEnded || this.#fault !== undefined || this.#client?.connected !== true) return;
+    const { properties } = packet;
+    this.#isOpen = true;
+    this.#events.onOpen({
+      isSessionPresent: packet.sessionPresent,
+      receiveMaximum: properties?.receiveMaximum ?? 65_535,
+      maximumQos: properties?.maximumQoS ?? 2,
+      isRetainAvailable: properties?.retainAvailable ?? true,
+    });
+  }
+
+  #fail(why: MqttEnd["why"], thrown: unknown): void {
+    this.#fault ??= { why, reason: reasonOf(thrown), code: null };
+  }
+
+  #ended(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#isOpen = false;
+    const fault = this.#fault ?? { why: "closed" as const, reason: "the broker closed the connection", code: null };
+    // Frees the stores and timers of mqtt.js; its callbacks for what was under way are of no interest any more.
+    this.#client?.end(true);
+    this.#events.onEnd({ ...fault, wasConnected: this.#wasConnected });
+  }
+
+  #stream(): Socket {
+    this.#socket = openSocket(this.#options, {
+      onConnect: () => {
+        this.#wasConnected = true;
+      },
+      onError: (error) => this.#fail(this.#wasConnected ? "closed" : whyOf(error), error),
+      onUnreadable: (thrown) => this.abort("protocol", reasonOf(thrown)),
+    });
+    return this.#socket;
+  }
+
+  #clientOptions(): IClientOptions {
+    const { version, clientId, username, password, sessionExpiry, receiveMaximum, keepalive, will } = this.#options;
+    return {
+      protocolVersion: version,
+      clientId,
+      keepalive,
+      clean: sessionExpiry === 0,
+      connectTimeout: this.#options.connectTimeoutMs,
+      reconnectPeriod: 0,
+      resubscribe: false,
+      queueQoSZero: false,
+      timerVariant: "native",
+      // Its debug log costs more per message than the rest of its path, even when it is off.
+      log: () => {},
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password: Buffer.from(password) }),
+      ...(will ? { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 1, retain: true } } : {}),
+      ...(version === 5
+        ? {
+            properties: {
+              sessionExpiryInterval: sessionExpiry,
+              receiveMaximum,
+              maximumPacketSize: this.#options.maxPacket,
+            },
+            customHandleAcks: (_topic: string, _payload: Buffer, _packet: unknown, done: (code: number) => void) =>
+              done(0),
+          }
+        : {}),
+    } as IClientOptions;
+  }
+}
+
+function whyOf(error: Error): MqttEnd["why"] {
+  const { code } = error as { code?: unknown };
+  if (typeof code === "string") return isTlsError(error) ? "untrusted" : "unreachable";
+  return /connack timeout/.test(error.message) ? "unreachable" : "protocol";
+}
