@@ -24,6 +24,8 @@ export class Collector {
   #dropped: { stream: string; reason: string; n: number }[] = [];
   /** Cursors that nothing else would bring to disk, e.g. after all results were confirmed. */
   #isCursorDue = false;
+  /** The newest ticket that a commit has answered for. */
+  #ticket = 0;
   /** `inferred` by stream as it was last written. */
   readonly #written = new Map<string, number>();
 
@@ -84,7 +86,9 @@ export class Collector {
     const hasCursors = this.#isCursorDue && Object.keys(cursors).length > 0;
     const isEmpty =
       frames.length + sources.length + outbox.length + dead.length + snapshots.length + dropped.length === 0;
-    if (isEmpty && !hasCursors) return null;
+    // Messages that left nothing behind (repeats, empty ones) are to be acknowledged, too.
+    if (isEmpty && !hasCursors && ticket === this.#ticket) return null;
+    this.#ticket = ticket;
     this.#outbox = [];
     this.#snapshots = [];
     this.#dropped = [];

@@ -1,0 +1,360 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "./base/clock.ts";
+import { type Component, Lifecycle, within } from "./base/lifecycle.ts";
+import type { Log } from "./base/log.ts";
+import type { Result } from "./base/result.ts";
+import type { Commit } from "./buffer/commit.ts";
+import { Journal } from "./buffer/journal.ts";
+import type { Config } from "./config/config.ts";
+import type { KeyRing } from "./crypto/key-ring.ts";
+import { Aggregator } from "./gateway/aggregator.ts";
+import { Collector } from "./gateway/collector.ts";
+import { Committer } from "./gateway/committer.ts";
+import { cloudLink, siteLink } from "./gateway/links.ts";
+import { recover } from "./gateway/recovery.ts";
+import { Schedules } from "./gateway/schedules.ts";
+import { type StreamPath, snapshotName } from "./gateway/stream-path.ts";
+import { openStream, streamStatus, swapModel } from "./gateway/streams.ts";
+import { LiveModels } from "./inference/live-models.ts";
+import { ModelHost } from "./inference/model-host.ts";
+import { Registry } from "./inference/registry.ts";
+import { Scheduler } from "./inference/scheduler.ts";
+import { DeadLetters } from "./ingest/dead-letter.ts";
+import { Router } from "./ingest/router.ts";
+import { daemonParts } from "./ops/daemon-parts.ts";
+import { Health } from "./ops/health.ts";
+import type { Link } from "./wire/link.ts";
+
+export type GatewayOptions = {
+  readonly config: Config;
+  readonly keys: Pick<KeyRing, "storageRoot" | "signer" | "fingerprints">;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly credentialsDir?: string | undefined;
+  /** Told of every result that is given; for whoever watches from within. */
+  onResult?(result: Result): void;
+};
+
+const tickMs = 1_000;
+/** A snapshot is taken when so many readings came since the last one, or so long ago. */
+const snapshotReadings = 50_000;
+const snapshotMs = 600_000;
+/** Readings that start a commit before its time: they wait in memory meanwhile. */
+const maxReadings = 8_192;
+
+/** The edge daemon: everything between a site's sensors and the cloud, put together. */
+export class Gateway implements Component {
+  readonly name = "gateway";
+  readonly health: Health;
+  readonly journal: Journal;
+  readonly #options: GatewayOptions;
+  readonly #host: ModelHost;
+  readonly #models: LiveModels;
+  readonly #scheduler: Scheduler;
+  readonly #letters = new DeadLetters();
+  readonly #paths = new Map<string, StreamPath>();
+  readonly #snapshots = new Map<string, { sequence: number; at: number }>();
+  #site: Link | undefined;
+  #cloud: Link | null = null;
+  #committer: Committer<Commit> | undefined;
+  #collector: Collector | undefined;
+  #aggregators: Aggregator[] = [];
+  #running: Lifecycle | undefined;
+  #ticker: NodeJS.Timeout | undefined;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    const { config, keys, clock, log } = options;
+    this.health = new Health({
+      clock,
+      parts: daemonParts,
+      onChange: (change) => log.info(change, "health changed"),
+    });
+    this.journal = new Journal({
+      dir: config.gateway.dataDir,
+      storageRoot: keys.storageRoot,
+      streams: Object.entries(config.streams).map(([name, { fields, keep }]) => ({
+        name,
+        fields: Object.keys(fields),
+        keep,
+      })),
+      limits: config.buffer,
+      blockReadings: config.buffer.blockReadings,
+      log,
+    });
+    const { threads, maxBatch, providers } = config.models;
+    this.#host = new ModelHost({ clock, log, threads, maxBatch, providers });
+    this.#scheduler = new Scheduler({
+      host: this.#host,
+      clock,
+      log,
+      onResults: (batch) => {
+        this.health.progress("models");
+        this.#paths.get(batch.stream)?.onResults(batch);
+      },
+      onLost: (lost) => this.#paths.get(lost.stream)?.onLost(lost),
+    });
+    const dirs = [join(config.gateway.dataDir, "models"), config.models.dir];
+    this.#models = new LiveModels({
+      registry: new Registry({ dirs }),
+      host: this.#host,
+      log,
+      onSwap: (stream, model) => {
+        const path = this.#paths.get(stream);
+        if (path) swapModel(path, model, this.#scheduler);
+      },
+    });
+  }
+
+  /** Opens journal and models, plays back what is owed, and connects. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { config, log } = this.#options;
+    mkdirSync(config.gateway.dataDir, { recursive: true, mode: 0o750 });
+    this.health.ready("configuration");
+    this.health.ready("keys");
+    const base = new Lifecycle([this.journal, this.#host]);
+    await base.start(signal);
+    try {
+      this.health.ready("journal");
+      this.health.ready("disk");
+      this.#site = this.#siteLink();
+      this.#cloud = cloudLink(this.#linkParts(), { onMessage: () => {} });
+      await this.#openStreams();
+      this.health.ready("models");
+      const schedules = new Schedules(this.#jobs(), log);
+      const links = this.#cloud ? [this.#site, this.#cloud] : [this.#site];
+      this.#running = new Lifecycle([this.#models, schedules, ...links]);
+      await this.#running.start(signal);
+      this.#ticker = setInterval(() => this.#tick(), tickMs);
+    } catch (thrown) {
+      await base.stop(5_000);
+      throw thrown;
+    }
+  }
+
+  /** Drains: nothing more is taken; what was taken is inferred, published and committed, as far as the deadline allows. */
+  async stop(deadlineMs: number): Promise<void> {
+    const { log, clock } = this.#options;
+    const end = clock.monotonic() + deadlineMs;
+    const left = () => Math.max(100, end - clock.monotonic());
+    clearInterval(this.#ticker);
+    if (this.#running) {
+      await this.#site?.reconcile([]).catch(() => {});
+      await within(this.#scheduler.drained(), left() / 2, "inference").catch((error: Error) =>
+        log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
+      );
+      await within(this.#published(), left() / 3, "publishing").catch(() => {});
+      for (const path of this.#paths.values()) this.#takeSnapshot(path);
+      this.#collector?.touch();
+      if (this.#committer)
+        await within(this.#committer.flush(), left() / 2, "the last commit").catch((error: Error) =>
+          log.error({ reason: error.message }, "the last commit failed"),
+        );
+      this.#committer?.stop();
+      await this.#running
+        .stop(left())
+        .catch((error: Error) => log.warn({ reason: error.message }, "not all parts ended"));
+      this.#running = undefined;
+    }
+    await this.#host.stop(left());
+    await this.journal.stop(left());
+  }
+
+  #linkParts() {
+    const { config, version, keys, credentialsDir, clock, log } = this.#options;
+    return { config, version, fingerprint: keys.fingerprints.signing, credentialsDir, clock, log };
+  }
+
+  #siteLink(): Link {
+    let router: Router | undefined;
+    const link: Link = siteLink(this.#linkParts(), {
+      onMessage: ({ topic, payload, repeat, qos }) => {
+        router ??= this.#router();
+        router.accept(topic, payload, repeat, qos);
+        this.#committer?.noted(link.held, this.#collector?.pending ?? 0);
+      },
+      onState: (state, reason) => {
+        if (state === "online") this.health.ready("site");
+        else this.health.degrade("site", reason);
+      },
+    });
+    return link;
+  }
+
+  #router(): Router {
+    const intakes = [...this.#paths.values()].map(({ intake }) => intake);
+    return new Router(intakes, this.#options.clock, (letter) => this.#letters.add(letter));
+  }
+
+  async #openStreams(): Promise<void> {
+    const { config, clock, log, onResult } = this.#options;
+    const site = this.#site;
+    if (!site) return;
+    const states = new Map(
+      await Promise.all(
+        Object.keys(config.streams).map(async (name) => [name, await this.journal.stateOf(name)] as const),
+      ),
+    );
+    for (const [name, state] of states) {
+      const path = await openStream(name, state, {
+        config,
+        models: this.#models,
+        scheduler: this.#scheduler,
+        link: site,
+        letters: this.#letters,
+        clock,
+        log,
+        onResult: (from, result, isAlarmEdge) => {
+          this.#collector?.addResult(from, result, isAlarmEdge);
+          onResult?.(result);
+        },
+      });
+      this.#paths.set(name, path);
+    }
+    this.#commitFor(site);
+    for (const [name, state] of states) {
+      const path = this.#paths.get(name);
+      if (!path) continue;
+      await recover(path, state, this.journal, this.#scheduler, log);
+      if (path.config.uplink === "aggregates")
+        this.#aggregators.push(this.#aggregatorOf(path, state.cursors.aggregated));
+    }
+  }
+
+  #commitFor(site: Link): void {
+    const { config, clock, log } = this.#options;
+    const paths = [...this.#paths.values()];
+    const collector = new Collector({
+      paths,
+      letters: this.#letters,
+      lastTicket: () => site.lastTicket,
+      hasCloud: config.cloud !== undefined,
+    });
+    this.#collector = collector;
+    this.#committer = new Committer<Commit>({
+      maxDelayMs: config.buffer.commitMaxDelay,
+      maxHeld: Math.max(1, Math.floor(config.sensors.receiveMaximum / 2)),
+      maxReadings,
+      onFull: config.buffer.onFull,
+      clock,
+      log,
+      collect: collector.collect,
+      write: async (commit) => {
+        this.health.expect("journal", "commit");
+        try {
+          await this.journal.commit(commit);
+        } finally {
+          this.health.progress("journal", "commit");
+        }
+      },
+      release: (ticket) => site.release(ticket),
+      onFailing: (reason) => {
+        if (reason === null) this.health.ready("disk");
+        else this.health.degrade("disk", reason);
+      },
+    });
+  }
+
+  #aggregatorOf(path: StreamPath, cursor: number): Aggregator {
+    const { every, quantiles } = path.config.aggregate;
+    const commit = async (outbox: Commit["outbox"], aggregated: number) =>
+      this.journal.commit({
+        ...{ frames: [], sources: [], dead: [], snapshots: [], dropped: [], outbox },
+        cursors: { [path.name]: { aggregated } },
+      });
+    return new Aggregator(
+      {
+        stream: path.name,
+        fields: path.intake.fields,
+        everyMs: every,
+        quantiles,
+        clock: this.#options.clock,
+        sourcesOf: () => path.intake.sources,
+        read: (from, limit) => this.journal.read(path.name, { from, limit }),
+        commit: (aggregates, next) =>
+          commit(
+            aggregates.map((aggregate) => ({
+              lane: "rest",
+              stream: path.name,
+              kind: "aggregate",
+              body: Buffer.from(JSON.stringify(aggregate)),
+            })),
+            next,
+          ),
+      },
+      cursor,
+    );
+  }
+
+  #jobs() {
+    const { schedules } = this.#options.config;
+    return [
+      { name: "aggregate", schedule: schedules.aggregate, run: () => this.aggregate() },
+      { name: "retention", schedule: schedules.retention, run: () => this.journal.retain() },
+      { name: "merge", schedule: schedules.merge, run: () => this.journal.merge() },
+      { name: "checkpoint", schedule: schedules.checkpoint, run: () => this.journal.checkpoint() },
+    ];
+  }
+
+  /** Aggregates what is complete; `isFinal` closes every window of time. */
+  async aggregate(isFinal = false): Promise<void> {
+    if (!this.#options.config.cloud) return;
+    for (const aggregator of this.#aggregators) await aggregator.run(isFinal);
+  }
+
+  /** Everything that was taken is inferred, published and on disk when this resolves. */
+  async settle(): Promise<void> {
+    await this.#scheduler.drained();
+    await this.#published();
+    this.#collector?.touch();
+    await this.#committer?.flush();
+  }
+
+  async #published(): Promise<void> {
+    const isDone = () =>
+      [...this.#paths.values()].every(({ publisher }) => publisher.oldest === Number.POSITIVE_INFINITY);
+    while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  #tick(): void {
+    const { clock } = this.#options;
+    for (const path of this.#paths.values()) {
+      path.tick();
+      const last = this.#snapshots.get(path.name) ?? { sequence: path.intake.next, at: clock.monotonic() };
+      this.#snapshots.set(path.name, last);
+      const isDue = path.intake.next - last.sequence >= snapshotReadings || clock.monotonic() - last.at >= snapshotMs;
+      if (isDue && path.intake.next > last.sequence) this.#takeSnapshot(path);
+    }
+    this.#collector?.touch();
+    this.#committer?.noted(this.#site?.held ?? 0, this.#collector?.pending ?? 0);
+  }
+
+  #takeSnapshot(path: StreamPath): void {
+    // Windows and verdicts agree only while no window is between them.
+    if (this.#scheduler.inferredUpTo(path.name) !== Number.POSITIVE_INFINITY) return;
+    const bytes = path.snapshot();
+    if (!bytes) return;
+    const sequence = path.intake.next;
+    this.#snapshots.set(path.name, { sequence, at: this.#options.clock.monotonic() });
+    this.#collector?.addSnapshot({ stream: path.name, name: snapshotName, sequence, bytes });
+  }
+
+  /** What `tidegate status` shows. */
+  status() {
+    const { config, version } = this.#options;
+    return {
+      gateway: config.gateway.id,
+      version,
+      profile: config.gateway.profile,
+      health: this.health.document,
+      site: this.#site?.state ?? null,
+      cloud: this.#cloud?.state ?? null,
+      models: this.#models.stats,
+      modelProcess: this.#host.stats,
+      streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
+      commits: this.journal.progress.commits,
+    };
+  }
+}

@@ -1,0 +1,88 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
+import { compilePattern } from "../ingest/topic-pattern.ts";
+import { Link } from "../wire/link.ts";
+import type { LinkOptions, LinkSubscription } from "../wire/link-options.ts";
+import { fleetTopics, siteTopics } from "../wire/topics.ts";
+import { readCredentials } from "./credentials.ts";
+
+export type LinkParts = {
+  readonly config: Config;
+  readonly version: string;
+  readonly fingerprint: string;
+  readonly credentialsDir?: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+type Wiring = Pick<LinkOptions, "onMessage"> & Pick<LinkOptions, "onState" | "former" | "expectsSession">;
+
+/** Larger packets than any stream takes are refused by the broker already, where it speaks MQTT 5. */
+const packetRoom = 65_536;
+
+/** What the streams subscribe on the site's broker: one filter each, the strictest of those that share one. */
+export function siteSubscriptions(config: Config): LinkSubscription[] {
+  const byFilter = new Map<string, LinkSubscription>();
+  for (const { topic, exclude, qos, retained } of Object.values(config.streams)) {
+    const { filter } = compilePattern(topic, exclude);
+    const other = byFilter.get(filter);
+    byFilter.set(filter, {
+      topic: filter,
+      qos: other?.qos === 1 ? 1 : qos,
+      retained: other?.retained === "first" ? "first" : retained,
+    });
+  }
+  return [...byFilter.values()];
+}
+
+/** The link to the site's broker: gated, since what it acknowledges has to be on disk. */
+export function siteLink(parts: LinkParts, wiring: Wiring): Link {
+  const { config, version, fingerprint, credentialsDir, clock, log } = parts;
+  const { id, fleet } = config.gateway;
+  const { status } = siteTopics(id);
+  const state = (value: string) => JSON.stringify({ state: value, version });
+  const largest = Math.max(65_536, ...Object.values(config.streams).map(({ maxPayload }) => maxPayload));
+  return new Link({
+    name: "site",
+    settings: config.sensors,
+    clientId: config.sensors.clientId ?? `${fleet}-${id}-site-${fingerprint.slice(0, 8)}`,
+    credentials: readCredentials(config.sensors, credentialsDir),
+    will: { topic: status, payload: state("offline") },
+    birth: () => ({ topic: status, payload: state("online") }),
+    farewell: { topic: status, payload: state("offline") },
+    subscriptions: siteSubscriptions(config),
+    ack: "gated",
+    maxPacket: largest + packetRoom,
+    random: Math.random,
+    clock,
+    log,
+    ...wiring,
+  });
+}
+
+/** The link to the cloud's broker. */
+export function cloudLink(parts: LinkParts, wiring: Wiring): Link | null {
+  const { config, version, fingerprint, credentialsDir, clock, log } = parts;
+  const { cloud } = config;
+  if (!cloud) return null;
+  const { id, fleet } = config.gateway;
+  const topics = fleetTopics(fleet).gateway(id);
+  const state = (value: string) => JSON.stringify({ state: value, version });
+  return new Link({
+    name: "cloud",
+    settings: cloud,
+    clientId: cloud.clientId ?? `${fleet}-${id}-cloud-${fingerprint.slice(0, 8)}`,
+    credentials: readCredentials(cloud, credentialsDir),
+    will: { topic: topics.status, payload: state("offline") },
+    birth: () => ({ topic: topics.status, payload: state("online") }),
+    farewell: { topic: topics.status, payload: state("offline") },
+    subscriptions: [{ topic: topics.receipts, qos: 1, retained: "ignore" }],
+    ack: "auto",
+    maxPacket: 262_144,
+    random: Math.random,
+    clock,
+    log,
+    ...wiring,
+  });
+}

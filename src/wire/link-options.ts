@@ -1,0 +1,65 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { BrokerTls } from "../drivers/broker-socket.ts";
+import type { Repeat } from "./link-redelivery.ts";
+
+/** An MQTT filter that is to be subscribed. `first`: retained messages are taken when the subscription is new. */
+export type LinkSubscription = { readonly topic: string; readonly qos: 0 | 1; readonly retained: "ignore" | "first" };
+
+/** A message from the broker. The payload is valid during the call only. */
+export type LinkMessage = {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+  readonly repeat: Repeat;
+};
+
+/** What a broker's section of the configuration says. `LinkConfig` of config fits. */
+export type LinkSettings = {
+  readonly url: string;
+  readonly clientId?: string | undefined;
+  readonly protocol: "auto" | "5" | "3.1.1";
+  readonly receiveMaximum: number;
+  /** ms */
+  readonly sessionExpiry: number;
+  /** ms */
+  readonly keepalive: number;
+};
+
+export type LinkOptions = {
+  /** "site" or "cloud": for logs and metrics. */
+  readonly name: string;
+  readonly settings: LinkSettings;
+  readonly clientId: string;
+  readonly credentials: { readonly username?: string; readonly password?: string; readonly tls?: BrokerTls };
+  /** Published by the broker, retained, when the connection breaks. */
+  readonly will?: { readonly topic: string; readonly payload: string };
+  /** Published, retained, after every subscription was granted. */
+  birth?(): { readonly topic: string; readonly payload: string };
+  /** Published, retained, before a connection is closed on purpose. */
+  readonly farewell?: { readonly topic: string; readonly payload: string };
+  readonly subscriptions: readonly LinkSubscription[];
+  /** Filters that an earlier life of this client subscribed, and that the broker may remember. */
+  readonly former?: readonly string[];
+  /** The broker is expected to have kept a session from an earlier life. */
+  readonly expectsSession?: boolean;
+  /** `gated`: QoS 1 is acknowledged by `release`; `auto`: at once. */
+  readonly ack: "gated" | "auto";
+  /** Largest packet that is taken, bytes. */
+  readonly maxPacket: number;
+  /** Must not throw; what it throws is logged and the message counts as taken. */
+  onMessage(message: LinkMessage): void;
+  onState?(state: "online" | "offline", reason: string): void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+};
+
+/** Where a broker is, from its URL. */
+export function brokerAddress(url: string): { host: string; port: number; isTls: boolean } {
+  const { hostname, port, protocol } = new URL(url);
+  const isTls = protocol === "mqtts:";
+  return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (isTls ? 8883 : 1883)), isTls };
+}
