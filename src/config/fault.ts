@@ -1,4 +1,4 @@
-import { type Document, isMap, isScalar, isSeq, type LineCounter, visit } from "yaml";
+import { type Document, isMap, isPair, isScalar, isSeq, type LineCounter, visit } from "yaml";
 import type * as z from "zod";
 import { TidegateError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest-name.ts";
@@ -30,7 +30,7 @@ export class FaultFinder {
     this.#elsewhere = elsewhere;
   }
 
-  /** Faults of YAML itself, and names that JavaScript would take for something else. */
+  /** Faults of YAML itself, and keys that are no names. */
   ofText(): Fault[] {
     const faults: Fault[] = this.#document.errors.map(({ message, pos }) => ({
       path: "",
@@ -38,13 +38,13 @@ export class FaultFinder {
       ...this.#place(pos[0]),
     }));
     visit(this.#document, {
-      Pair: (_, pair) => {
-        if (!isScalar(pair.key) || pair.key.value !== "__proto__") return;
-        faults.push({
-          path: "__proto__",
-          message: "this name cannot be used",
-          ...this.#place(pair.key.range?.[0] ?? 0),
-        });
+      Pair: (_, pair, ancestors) => {
+        const message = isScalar(pair.key)
+          ? pair.key.value === "__proto__" && "this name cannot be used"
+          : "a key is a plain text";
+        if (message === false) return;
+        const path = renderPath([...ancestors, pair].flatMap((node) => (isPair(node) ? [String(node.key)] : [])));
+        faults.push({ path, message, ...this.#place(rangeOf(pair.key) ?? 0) });
       },
     });
     return faults;

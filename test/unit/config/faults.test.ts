@@ -116,6 +116,7 @@ bufer: {}
     ["an anchor that is not there", "a: *b\n", 1],
     ["a list for a map", "- 1\n", 1],
     ["a name that is none", `${base}streams: { __proto__: { topic: a } }\n`, 3],
+    ["a map for a key", "a: 1\n? { b: 1 }\n: 2\n", 2],
     ["no end of brackets", `a: ${"[".repeat(20_000)}`, 1],
   ])("of YAML itself have a place: %s", (_, text, line) => {
     expect(all(text)[0]?.line).toBeGreaterThanOrEqual(line);
