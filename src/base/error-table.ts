@@ -197,16 +197,16 @@ export const errorTable = {
     help: "Allow this user to write the topic, and compare the message's size with the broker's limit.",
   },
   LINK_DOWN: {
-    kind: "shed",
+    kind: "retry",
     exit: 69,
-    message: "there is no connection to the broker {url}",
-    help: "Messages of QoS 0 are not kept for later; use QoS 1 for those that must arrive.",
+    message: "there is no connection to the broker",
+    help: "It is tried again by itself; `tidegate check` tells what is wrong. Messages of QoS 0 are not kept for later.",
   },
-  LINK_QUEUE_FULL: {
+  OUTGOING_FULL: {
     kind: "shed",
     exit: 75,
-    message: "{waiting} messages wait for the broker {url}: no more are taken",
-    help: "Look at the connection and at the broker's speed.",
+    message: "{limit} messages wait for the broker already: this one is not taken",
+    help: "Look at the broker: `tidegate status` tells whether it answers.",
   },
   LINK_INVALID: {
     kind: "config",
