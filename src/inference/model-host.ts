@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { reasonOf, TidegateError } from "../base/errors.ts";
+import { TidegateError } from "../base/errors.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { Tensor } from "../base/tensor.ts";
@@ -9,6 +9,7 @@ import { decodeBody, encodeFrame, type FrameHead, frameKinds, writeHead } from "
 import { HostedModel } from "./hosted-model.ts";
 import { type ChildEnd, ModelChild } from "./model-child.ts";
 import type { LoadAnswer, LoadRequest, ReadyBody } from "./model-protocol.ts";
+import { type Request, Unanswered } from "./unanswered.ts";
 
 export type HostOptions = {
   readonly clock: Clock;
@@ -28,20 +29,6 @@ export type HostOptions = {
 /** Longest pause before a process that keeps ending is started again. */
 const maxRestartDelayMs = 1_500;
 
-type Request = {
-  readonly id: number;
-  readonly kind: number;
-  readonly model: HostedModel | undefined;
-  readonly frame: Uint8Array;
-  readonly timeoutMs: number;
-  /** The loading of a model into a new process: the process after that gets its own. */
-  readonly isReload: boolean;
-  sentAt: number;
-  /** Takes the answer's body, which is valid during the call only. */
-  readonly take: (body: Uint8Array) => void;
-  readonly fail: (error: TidegateError) => void;
-};
-
 /**
  * Owns the model process: starts it, watches it, and starts it again with its models and the work it had not answered.
  *
@@ -55,8 +42,7 @@ export class ModelHost implements Component {
   readonly name = "models";
   readonly #options: Required<HostOptions>;
   readonly #models = new Map<number, HostedModel>();
-  /** Sent and not answered, in order. Bounded by the callers: two batches and a few loads. */
-  #requests: Request[] = [];
+  readonly #requests = new Unanswered();
   #child: ModelChild | undefined;
   #ready = Promise.withResolvers<void>();
   #ended = Promise.resolve();
@@ -66,7 +52,6 @@ export class ModelHost implements Component {
   #restart: NodeJS.Timeout | undefined;
   #strikes = 0;
   #barren = 0;
-  #nextId = 1;
   #nextKey = 1;
   #progressAt = 0;
   #stats = { restarts: 0, progress: 0, hangs: 0 };
@@ -118,7 +103,7 @@ export class ModelHost implements Component {
       child?.kill();
       await this.#ended;
     }
-    for (const request of this.#requests.splice(0))
+    for (const request of this.#requests.splice())
       request.fail(new TidegateError("STOPPED", { what: "the model process" }));
   }
 
@@ -162,7 +147,7 @@ export class ModelHost implements Component {
     take: (body: Uint8Array) => void,
   ): Promise<void> {
     return new Promise((resolve, fail) => {
-      const id = this.#id();
+      const id = this.#requests.nextId();
       writeHead(frame, count * width * 4, { kind: frameKinds.run, id, model: model.key, count, width });
       const done = (body: Uint8Array) => {
         model.proved();
@@ -188,15 +173,10 @@ export class ModelHost implements Component {
     return { name, file: modelFile, ...bytes, modelHash, inputs, outputs, threads, providers, maxBatch };
   }
 
-  #id(): number {
-    this.#nextId = (this.#nextId % 0xffff_fffe) + 1;
-    return this.#nextId;
-  }
-
   #call(kind: number, model: HostedModel, body: unknown, isReload = false): Promise<unknown> {
     return new Promise((resolve, fail) => {
       const { loadTimeoutMs, runTimeoutMs } = this.#options;
-      const id = this.#id();
+      const id = this.#requests.nextId();
       const frame = encodeFrame({ kind, id, model: model.key, count: 0, width: 0 }, body);
       const timeoutMs = kind === frameKinds.load ? loadTimeoutMs : runTimeoutMs;
       const take = (answer: Uint8Array) => resolve(decodeBody(answer));
@@ -206,7 +186,7 @@ export class ModelHost implements Component {
 
   #send(request: Request): void {
     if (this.#isStopping) request.fail(new TidegateError("STOPPED", { what: "the model process" }));
-    else if (request.model?.isDisabled) request.fail(request.model.disabledError());
+    else if (request.model.isDisabled) request.fail(request.model.disabledError());
     else this.#post(request);
   }
 
@@ -233,8 +213,7 @@ export class ModelHost implements Component {
     });
     this.#child = child;
     // Models first, then the work that waits for them: the order of the socket does the rest.
-    const unanswered = this.#requests.filter(({ isReload }) => !isReload);
-    this.#requests = [];
+    const unanswered = this.#requests.splice().filter(({ isReload }) => !isReload);
     for (const model of this.#models.values()) if (!model.isDisabled) this.#reload(model);
     for (const request of unanswered) this.#send(request);
   }
@@ -260,26 +239,15 @@ export class ModelHost implements Component {
       return;
     }
     if (head.kind === frameKinds.progress) return;
-    const request = this.#requests[0];
-    if (request?.id !== head.id) throw new TidegateError("BUG", { detail: "the model process answered out of order" });
-    this.#requests.shift();
+    this.#requests.answer(head, body);
     this.#stats.progress++;
     this.#barren = 0;
-    if (head.kind === frameKinds.failed) request.fail(TidegateError.from(decodeBody(body) as { code: string }));
-    else {
-      try {
-        request.take(body);
-      } catch (thrown) {
-        // An answer that cannot be read must not leave its caller waiting.
-        request.fail(thrown instanceof TidegateError ? thrown : new TidegateError("BUG", { detail: reasonOf(thrown) }));
-      }
-    }
   }
 
   #onEnd(end: ChildEnd): void {
     this.#child = undefined;
     if (this.#isStopping) return;
-    const running = this.#requests[0];
+    const running = this.#requests.running;
     // Before it is ready it cannot have touched a model: then the fault is the process's own.
     const blamed = this.#isReady ? running?.model : undefined;
     const { log } = this.#options;
@@ -305,14 +273,14 @@ export class ModelHost implements Component {
       this.#options.log.info({ model: model.name, version: model.version }, "disabled model tried again");
       if (this.#child) this.#reload(model);
     }
-    const running = this.#requests[0];
+    const running = this.#requests.running;
     const since = running ? Math.max(running.sentAt, this.#progressAt) : now;
     if (!running || !this.#child || now - since < running.timeoutMs) this.#strikes = 0;
     else if (++this.#strikes >= 2) {
       this.#strikes = 0;
       this.#stats.hangs++;
       this.#options.log.error(
-        { model: running.model?.name, silentMs: Math.round(now - since) },
+        { model: running.model.name, silentMs: Math.round(now - since) },
         "model process hung, killing it",
       );
       this.#child.kill();

@@ -1,12 +1,14 @@
 import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { openBundle } from "../../src/inference/bundle.ts";
 import { loadVerified, verifyBundle } from "../../src/inference/golden.ts";
 import type { HostedModel } from "../../src/inference/hosted-model.ts";
 import { LiveModels } from "../../src/inference/live-models.ts";
 import { Registry } from "../../src/inference/registry.ts";
+import { Scheduler } from "../../src/inference/scheduler.ts";
 import { type BundleSpec, writeBundle } from "../support/model-bundle.ts";
 import { emptyFolder, eventually, startHost } from "../support/started-host.ts";
 
@@ -115,6 +117,50 @@ test("a changed bundle is verified beside the old one and takes over in every st
   await models.stop(1_000);
   expect(models.stats).toMatchObject([{ name: "sum", version: 2, streams: ["s", "t"] }]);
   expect(host.stats.models).toMatchObject([{ name: "sum", version: 2, state: "ready" }]);
+});
+
+test("no window is lost or judged twice while models are swapped, also when the process is killed in the middle", async () => {
+  const dir = emptyFolder();
+  writeBundle(dir);
+  const host = await startHost();
+  const given: { sequence: number; version: number; score: number }[] = [];
+  const lost: number[] = [];
+  const scheduler = new Scheduler({
+    host,
+    clock: systemClock,
+    log: silentLog,
+    onResults: ({ n, version, sequences, outputs }) => {
+      for (let i = 0; i < n; i++)
+        given.push({ sequence: sequences[i] ?? -1, version, score: outputs.score?.[i] ?? Number.NaN });
+    },
+    onLost: ({ n }) => lost.push(n),
+  });
+  const onSwap = (stream: string, model: HostedModel) => {
+    scheduler.swap(stream, model);
+    // The old version is still to be freed, and a batch of it may be under way.
+    if (model.version === 3 && host.pid !== undefined) process.kill(host.pid, "SIGKILL");
+  };
+  const models = new LiveModels({ registry: new Registry({ dirs: [dir] }), host, log: silentLog, onSwap });
+  const { model } = await models.use("sum", "s", ["a", "b"]);
+  scheduler.open({ stream: "s", model, width: 8, whenFull: "shed" });
+  let sequence = 0;
+  const sender = setInterval(() => {
+    for (let i = 0; i < 200; i++)
+      scheduler.enqueue("s", 0, sequence++, 0, 0, new Float32Array(8).fill((sequence % 10) / 8));
+  }, 1);
+  for (const version of [2, 3, 4]) {
+    replaceBundle(dir, { version, factor: version });
+    await models.reload("sum");
+    await eventually(() => given.at(-1)?.version === version);
+  }
+  clearInterval(sender);
+  await scheduler.drained();
+  expect(lost).toEqual([]);
+  expect(given.map((each) => each.sequence)).toEqual(Array.from({ length: sequence }, (_, i) => i));
+  const wrong = given.filter((each) => Math.abs(each.score - ((each.sequence + 1) % 10) * each.version) > 1e-3);
+  expect(wrong).toEqual([]);
+  expect([...new Set(given.map(({ version }) => version))]).toEqual([1, 2, 3, 4]);
+  expect(host.stats).toMatchObject({ restarts: 1, models: [{ version: 4, state: "ready" }] });
 });
 
 test.each([
