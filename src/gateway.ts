@@ -56,6 +56,8 @@ export class Gateway implements Component {
   readonly #letters = new DeadLetters();
   readonly #paths = new Map<string, StreamPath>();
   readonly #snapshots = new Map<string, { sequence: number; at: number }>();
+  /** Messages up to this ticket are in the journal. */
+  #durableTicket = 0;
   #site: Link | undefined;
   #cloud: Link | null = null;
   #committer: Committer<Commit> | undefined;
@@ -95,6 +97,9 @@ export class Gateway implements Component {
         this.#paths.get(batch.stream)?.onResults(batch);
       },
       onLost: (lost) => this.#paths.get(lost.stream)?.onLost(lost),
+      onSaturated: (isSaturated) => {
+        if (!isSaturated) this.#release(this.#durableTicket);
+      },
     });
     const dirs = [join(config.gateway.dataDir, "models"), config.models.dir];
     this.#models = new LiveModels({
@@ -160,6 +165,12 @@ export class Gateway implements Component {
     }
     await this.#host.stop(left());
     await this.journal.stop(left());
+  }
+
+  /** Acknowledges what is durable, unless models are so far behind that the broker had better wait. */
+  #release(ticket: number): void {
+    this.#durableTicket = Math.max(this.#durableTicket, ticket);
+    if (!this.#scheduler.isSaturated) this.#site?.release(this.#durableTicket);
   }
 
   #linkParts() {
@@ -249,7 +260,7 @@ export class Gateway implements Component {
           this.health.progress("journal", "commit");
         }
       },
-      release: (ticket) => site.release(ticket),
+      release: (ticket) => this.#release(ticket),
       onFailing: (reason) => {
         if (reason === null) this.health.ready("disk");
         else this.health.degrade("disk", reason);
@@ -312,6 +323,11 @@ export class Gateway implements Component {
     await this.#committer?.flush();
   }
 
+  /** What waits for its commit is on disk when this resolves. */
+  async flush(): Promise<void> {
+    await this.#committer?.flush();
+  }
+
   async #published(): Promise<void> {
     const isDone = () =>
       [...this.#paths.values()].every(({ publisher }) => publisher.oldest === Number.POSITIVE_INFINITY);
@@ -339,6 +355,14 @@ export class Gateway implements Component {
     const sequence = path.intake.next;
     this.#snapshots.set(path.name, { sequence, at: this.#options.clock.monotonic() });
     this.#collector?.addSnapshot({ stream: path.name, name: snapshotName, sequence, bytes });
+  }
+
+  /** Rejects when the model process owes answers and gives none: its own watch restarts it long before. */
+  async pingModels(): Promise<void> {
+    const before = this.#host.stats;
+    if (!before.busy) return;
+    while (this.#host.stats.busy && this.#host.stats.progress === before.progress)
+      await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
   /** What `tidegate status` shows. */

@@ -127,6 +127,11 @@ export class Journal implements Component {
     await this.#call("statePut", name, value);
   }
 
+  /** Resolves when the thread has got to it: what it was asked before is done. */
+  async ping(): Promise<void> {
+    await this.#call("stateGet", "ping");
+  }
+
   stats(): Promise<BufferStats> {
     return this.#call("stats") as Promise<BufferStats>;
   }

@@ -98,7 +98,7 @@ export class Collector {
       for (const { path, count } of counts) path.intake.markStored(count);
       for (const [stream, { inferred }] of Object.entries(cursors)) this.#written.set(stream, inferred);
       for (const frame of frames)
-        paths.find(({ name }) => name === frame.stream)?.onCommitted(frame.first + frame.count);
+        paths.find(({ name }) => name === frame.stream)?.onCommitted(frame.first + frame.count, frame.count);
     };
     const onShed = () => {
       for (const { stream, count } of frames) this.#dropped.push({ stream, reason: "storage", n: count });

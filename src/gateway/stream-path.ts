@@ -48,6 +48,8 @@ export class StreamPath {
   readonly counters = { inferences: 0, results: 0, shed: 0, lostWindows: { overflow: 0, model: 0 } };
   /** Sequence number below which everything is in the journal. */
   committed: number;
+  /** Readings that were committed since the start. */
+  stored = 0;
   /** Told after each commit that held readings of this stream. */
   onStored: (() => void) | undefined;
 
@@ -140,8 +142,10 @@ export class StreamPath {
     return Math.min(inferred, this.publisher.oldest, this.committed);
   }
 
-  onCommitted(next: number): void {
+  /** A commit that held `readings` of this stream, up to `next`, is durable. */
+  onCommitted(next: number, readings: number): void {
     this.committed = Math.max(this.committed, next);
+    this.stored += readings;
     this.onStored?.();
   }
 

@@ -86,6 +86,7 @@ export function streamStatus(path: StreamPath) {
     ...counters,
     published: publisher.counters.published,
     pending: intake.pending,
+    stored: path.stored,
     dropped: path.dropped,
     sources: path.sources.map(({ source, verdict, fill }) => ({
       source: renderSource(source),

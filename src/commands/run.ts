@@ -1,0 +1,64 @@
+import { systemClock } from "../base/clock.ts";
+import { reasonOf } from "../base/errors.ts";
+import { openKeyRing } from "../crypto/key-ring.ts";
+import { Daemon } from "../gateway/daemon.ts";
+import { createLog } from "../ops/log.ts";
+import { loadFor } from "./load-configuration.ts";
+import { configOption, type Define } from "./verb.ts";
+import { packageVersion } from "./version.ts";
+
+/** Longest time for a drain; systemd's own deadline is longer. */
+const drainMs = 20_000;
+
+export const define: Define = (command, io) => {
+  command
+    .option(...configOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate run --config ./tidegate.yaml\nSIGHUP reads the configuration again; SIGTERM drains and ends.",
+    )
+    .action(async (options: { config?: string }) => {
+      const load = () => loadFor(io, options);
+      const { config, file, profile } = load();
+      const log = createLog({ level: config.gateway.logLevel });
+      const { dataDir } = config.gateway;
+      const credentialsDir = io.env.CREDENTIALS_DIRECTORY;
+      const keys = openKeyRing({ dataDir, credentialsDir });
+      if (keys.isNew)
+        log.warn(
+          { dir: `${dataDir}/keys` },
+          "keys made: back them up with `tidegate keys backup`, or the data die with this disk",
+        );
+      log.info({ file, profile: profile.name, version: packageVersion(), node: process.version }, "starting");
+      const daemon = new Daemon({
+        load,
+        keys,
+        version: packageVersion(),
+        clock: systemClock,
+        log,
+        credentialsDir,
+        env: io.env,
+      });
+      const hangUp = () => void daemon.reload();
+      process.on("SIGHUP", hangUp);
+      try {
+        await daemon.start(io.signal);
+        await stopped(io.signal);
+        log.info("draining");
+        await daemon.stop(drainMs);
+        log.info("ended");
+      } catch (thrown) {
+        log.error({ reason: reasonOf(thrown) }, "ended by a fault");
+        throw thrown;
+      } finally {
+        process.off("SIGHUP", hangUp);
+        log.flush();
+      }
+    });
+};
+
+const stopped = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });

@@ -1,0 +1,38 @@
+import type { Gateway } from "../gateway.ts";
+import type { ControlHandler } from "../ops/control-server.ts";
+import { type ExportQuery, exportReadings } from "./buffer-export.ts";
+
+/** What verbs may ask the running daemon, by method. */
+export function controlHandlers(daemon: {
+  gateway(): Gateway;
+  reload(): Promise<unknown>;
+}): Record<string, ControlHandler> {
+  const journal = () => daemon.gateway().journal;
+  return {
+    status: async () => daemon.gateway().status(),
+    reload: async () => daemon.reload(),
+    "models.list": async () => daemon.gateway().status().models,
+    "buffer.stats": async () => journal().stats(),
+    "buffer.export": async (params, { emit, signal }) => {
+      const query = params as unknown as ExportQuery;
+      // What waits for its commit belongs to what the user sees as received.
+      await daemon.gateway().flush();
+      const from = {
+        read: journal().read.bind(journal()),
+        sourcesOf: async (stream: string) => (await journal().stateOf(stream)).sources,
+      };
+      for await (const lines of exportReadings(query, from)) {
+        if (signal.aborted) return;
+        for (const line of lines) await emit(line);
+      }
+    },
+    "dead.list": async ({ limit, before }) =>
+      (await journal().dead(Number(limit ?? 50), before as number | undefined)).map(asText),
+    "dead.remove": async ({ ids }) => journal().removeDead(ids as number[] | "all"),
+  };
+}
+
+const asText = <T extends { payload: Uint8Array }>(letter: T) => ({
+  ...letter,
+  payload: Buffer.from(letter.payload).toString("base64"),
+});

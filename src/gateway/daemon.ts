@@ -1,0 +1,190 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { reasonOf } from "../base/errors.ts";
+import type { BufferStats } from "../buffer/commit.ts";
+import type { LoadedConfig } from "../config/load.ts";
+import type { KeyRing } from "../crypto/key-ring.ts";
+import { commandTransport, openSocketTransport } from "../drivers/notify.ts";
+import { Gateway } from "../gateway.ts";
+import { ControlServer } from "../ops/control-server.ts";
+import { Heartbeat } from "../ops/heartbeat.ts";
+import { HttpServer } from "../ops/http-server.ts";
+import type { LogLevel, ProcessLog } from "../ops/log.ts";
+import { Metrics } from "../ops/metrics.ts";
+import { Notifier, takeNotifyEnvironment } from "../ops/notifier.ts";
+import { controlHandlers } from "./control-handlers.ts";
+import { metricSources } from "./metric-sources.ts";
+
+export type DaemonOptions = {
+  /** Reads the configuration, now and at every reload. */
+  load(): LoadedConfig;
+  readonly keys: KeyRing;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: ProcessLog;
+  readonly credentialsDir?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+};
+
+const beatMs = 5_000;
+const statsEveryMs = 10_000;
+const reloadDrainMs = 10_000;
+const runtimeDir = "/run/tidegate";
+
+/** Where verbs find the running daemon. */
+export function controlSocket({ config }: Pick<LoadedConfig, "config">): string {
+  if (config.control.socket !== undefined) return config.control.socket;
+  const isService = config.gateway.dataDir === "/var/lib/tidegate" && existsSync(runtimeDir);
+  return isService ? join(runtimeDir, "control.sock") : join(config.gateway.dataDir, "control.sock");
+}
+
+/** The process around a gateway: what systemd, Prometheus and the command line see of it. */
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #notifier: Notifier;
+  #gateway: Gateway;
+  #control: ControlServer | undefined;
+  #http: HttpServer | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #stats: BufferStats | null = null;
+  #statsTimer: NodeJS.Timeout | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #signal = new AbortController().signal;
+  #config: LoadedConfig;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.#config = options.load();
+    this.#gateway = this.#newGateway();
+    const { socket } = takeNotifyEnvironment({ ...options.env }, process.pid);
+    this.#notifier = new Notifier({
+      ways: socket ? [() => openSocketTransport(socket), async () => commandTransport(socket)] : [],
+      clock: options.clock,
+      log: options.log,
+      onLost: (reason) => {
+        if (reason === null) this.#gateway.health.ready("notifier");
+        else this.#gateway.health.degrade("notifier", reason);
+      },
+    });
+    // Children must not take themselves for the daemon.
+    takeNotifyEnvironment(process.env, process.pid);
+  }
+
+  get gateway(): Gateway {
+    return this.#gateway;
+  }
+
+  get httpUrl(): string | null {
+    return this.#http?.url ?? null;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { log, version } = this.#options;
+    const { config } = this.#config;
+    this.#signal = signal;
+    await this.#gateway.start(signal);
+    this.#control = new ControlServer({
+      socket: controlSocket(this.#config),
+      handlers: controlHandlers({ gateway: () => this.#gateway, reload: () => this.reload() }),
+      log,
+    });
+    await this.#control.start();
+    if (config.dashboard.enabled) {
+      const sources = metricSources(
+        () => this.#gateway,
+        version,
+        config.gateway.dataDir,
+        () => this.#stats,
+      );
+      const metrics = new Metrics({ sources, log });
+      const http = new HttpServer({
+        listen: config.dashboard.listen,
+        health: () => this.#gateway.health.document,
+        metrics,
+        log,
+      });
+      // A port that is taken is no reason to lose data.
+      await http.start().then(
+        () => {
+          this.#http = http;
+          log.info({ url: http.url }, "health and metrics");
+        },
+        (thrown: unknown) => log.error({ reason: reasonOf(thrown) }, "health and metrics are not served"),
+      );
+    }
+    this.#beat();
+    this.#statsTimer = setInterval(() => void this.#look(), statsEveryMs);
+    await this.#look();
+    await this.#notifier.ready("running");
+  }
+
+  /** Reads the configuration again; one that has faults is logged, and the old one stays. */
+  reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+    return this.#reloading;
+  }
+
+  async #reload(): Promise<void> {
+    const { log, load } = this.#options;
+    let next: LoadedConfig;
+    try {
+      next = load();
+    } catch (thrown) {
+      log.error({ error: thrown }, "the configuration has faults: the old one stays");
+      return;
+    }
+    await this.#notifier.reloading("reading the configuration again");
+    const before = this.#config;
+    // Sources hold their session with the broker: what arrives meanwhile waits there.
+    await this.#gateway.stop(reloadDrainMs);
+    this.#config = next;
+    log.level = next.config.gateway.logLevel as LogLevel;
+    try {
+      this.#gateway = this.#newGateway();
+      await this.#gateway.start(this.#signal);
+      log.info({ file: next.file }, "configuration reloaded");
+    } catch (thrown) {
+      log.error({ reason: reasonOf(thrown) }, "the new configuration does not start: back to the old one");
+      this.#config = before;
+      this.#gateway = this.#newGateway();
+      await this.#gateway.start(this.#signal);
+    }
+    this.#beat();
+    await this.#notifier.ready("running");
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    await this.#notifier.stopping("draining");
+    await this.#reloading.catch(() => {});
+    clearInterval(this.#statsTimer);
+    await this.#heartbeat?.stop();
+    await this.#http?.stop(1_000);
+    await this.#control?.stop(1_000);
+    await this.#gateway.stop(deadlineMs);
+    await this.#notifier.close();
+  }
+
+  #newGateway(): Gateway {
+    const { keys, version, clock, log, credentialsDir } = this.#options;
+    return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir });
+  }
+
+  #beat(): void {
+    void this.#heartbeat?.stop();
+    const gateway = this.#gateway;
+    this.#heartbeat = new Heartbeat({
+      health: gateway.health,
+      probes: { journal: () => gateway.journal.ping(), models: () => gateway.pingModels() },
+      intervalMs: beatMs,
+      clock: this.#options.clock,
+      pet: () => void this.#notifier.watchdog(),
+      onSummary: (text) => void this.#notifier.status(text),
+    });
+    void this.#heartbeat.start();
+  }
+
+  async #look(): Promise<void> {
+    this.#stats = await this.#gateway.journal.stats().catch(() => this.#stats);
+  }
+}
