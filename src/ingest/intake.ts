@@ -27,7 +27,7 @@ export type IntakeOptions = {
   readonly maxPending?: number;
   readonly maxPendingBytes?: number;
   onDead(letter: DeadLetter): void;
-  /** Each reading, in order; `values` is valid during the call only. */
+  /** Each reading, in order; `values` is valid during the call only. Must not call `take`. */
   onReading?(source: number, sequence: number, ts: number, arrived: number, values: Float64Array, flags: number): void;
 };
 
