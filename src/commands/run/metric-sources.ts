@@ -1,8 +1,8 @@
 import { statfsSync } from "node:fs";
 import { arch } from "node:process";
-import type { BufferStats } from "../buffer/commit.ts";
-import type { Gateway } from "../gateway.ts";
-import type { MetricSources, Samples } from "../ops/metrics.ts";
+import type { BufferStats } from "../../buffer/commit.ts";
+import type { Gateway } from "../../gateway.ts";
+import type { MetricSources, Samples } from "../../ops/metrics.ts";
 
 /** Where the daemon's metrics come from. `stats` of the journal are those of the last look, since asking takes its thread. */
 export function metricSources(
