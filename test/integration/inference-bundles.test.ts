@@ -142,9 +142,11 @@ test("no window is lost or judged twice while models are swapped, also when the 
   };
   const models = new LiveModels({ registry: new Registry({ dirs: [dir] }), host, log: silentLog, onSwap });
   const { model } = await models.use("sum", "s", ["a", "b"]);
-  scheduler.open({ stream: "s", model, width: 8, whenFull: "shed" });
+  scheduler.open({ stream: "s", model, width: 8, whenFull: "hold" });
   let sequence = 0;
   const sender = setInterval(() => {
+    // As acknowledgements do: a process that is gone for long must not make the queue overflow.
+    if (scheduler.isSaturated) return;
     for (let i = 0; i < 200; i++)
       scheduler.enqueue("s", 0, sequence++, 0, 0, new Float32Array(8).fill((sequence % 10) / 8));
   }, 1);
