@@ -8,7 +8,8 @@ import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
 import type { Config } from "./config/config.ts";
 import type { KeyRing } from "./crypto/key-ring.ts";
-import { Aggregator } from "./gateway/aggregator.ts";
+import type { Aggregator } from "./gateway/aggregator.ts";
+import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
 import { cloudLink, siteLink } from "./gateway/links.ts";
@@ -25,6 +26,7 @@ import { Router } from "./ingest/router.ts";
 import { daemonParts } from "./ops/daemon-parts.ts";
 import { Health } from "./ops/health.ts";
 import type { Link } from "./wire/link.ts";
+import type { Uplink } from "./wire/uplink.ts";
 
 export type GatewayOptions = {
   readonly config: Config;
@@ -38,9 +40,6 @@ export type GatewayOptions = {
 };
 
 const tickMs = 1_000;
-/** A snapshot is taken when so many readings came since the last one, or so long ago. */
-const snapshotReadings = 50_000;
-const snapshotMs = 600_000;
 /** Readings that start a commit before its time: they wait in memory meanwhile. */
 const maxReadings = 8_192;
 
@@ -55,11 +54,14 @@ export class Gateway implements Component {
   readonly #scheduler: Scheduler;
   readonly #letters = new DeadLetters();
   readonly #paths = new Map<string, StreamPath>();
-  readonly #snapshots = new Map<string, { sequence: number; at: number }>();
+  readonly #snapshots: Snapshots;
   /** Messages up to this ticket are in the journal. */
   #durableTicket = 0;
   #site: Link | undefined;
   #cloud: Link | null = null;
+  #uplink: Uplink | undefined;
+  /** The journal began anew: its numbers have to be told apart from those before. */
+  #isNewLife = false;
   #committer: Committer<Commit> | undefined;
   #collector: Collector | undefined;
   #aggregators: Aggregator[] = [];
@@ -85,6 +87,9 @@ export class Gateway implements Component {
       limits: config.buffer,
       blockReadings: config.buffer.blockReadings,
       log,
+      onEvent: ({ event }) => {
+        if (event === "set-aside") this.#isNewLife = true;
+      },
     });
     const { threads, maxBatch, providers } = config.models;
     this.#host = new ModelHost({ clock, log, threads, maxBatch, providers });
@@ -101,6 +106,7 @@ export class Gateway implements Component {
         if (!isSaturated) this.#release(this.#durableTicket);
       },
     });
+    this.#snapshots = new Snapshots(this.#scheduler, clock);
     const dirs = [join(config.gateway.dataDir, "models"), config.models.dir];
     this.#models = new LiveModels({
       registry: new Registry({ dirs }),
@@ -125,12 +131,13 @@ export class Gateway implements Component {
       this.health.ready("journal");
       this.health.ready("disk");
       this.#site = this.#siteLink();
-      this.#cloud = cloudLink(this.#linkParts(), { onMessage: () => {} });
+      this.#cloud = this.#cloudLink();
       await this.#openStreams();
+      if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
       this.health.ready("models");
       const schedules = new Schedules(this.#jobs(), log);
-      const links = this.#cloud ? [this.#site, this.#cloud] : [this.#site];
-      this.#running = new Lifecycle([this.#models, schedules, ...links]);
+      const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
+      this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
       await this.#running.start(signal);
       this.#ticker = setInterval(() => this.#tick(), tickMs);
     } catch (thrown) {
@@ -151,7 +158,7 @@ export class Gateway implements Component {
         log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
       );
       await within(this.#published(), left() / 3, "publishing").catch(() => {});
-      for (const path of this.#paths.values()) this.#takeSnapshot(path);
+      for (const path of this.#paths.values()) this.#takeSnapshot(path, true);
       this.#collector?.touch();
       if (this.#committer)
         await within(this.#committer.flush(), left() / 2, "the last commit").catch((error: Error) =>
@@ -194,6 +201,38 @@ export class Gateway implements Component {
     return link;
   }
 
+  #cloudLink(): Link | null {
+    return cloudLink(this.#linkParts(), {
+      onMessage: ({ topic, payload }) => {
+        if (topic.endsWith("/receipts/data")) this.#uplink?.receive(payload);
+      },
+      onState: (state, reason) => {
+        if (state === "online") this.health.ready("cloud");
+        else this.health.degrade("cloud", reason);
+        this.#uplink?.wake();
+      },
+    });
+  }
+
+  async #openUplink(link: Link): Promise<Uplink> {
+    const { config, keys, clock, log } = this.#options;
+    const incarnation = await incarnationOf(this.journal, this.#isNewLife);
+    const paths = [...this.#paths.values()];
+    const uplink = await openUplink({
+      config,
+      link,
+      journal: this.journal,
+      paths,
+      signer: keys.signer,
+      incarnation,
+      clock,
+      log,
+    });
+    for (const path of paths) path.onStored = () => uplink.wake();
+    this.health.ready("uplink");
+    return uplink;
+  }
+
   #router(): Router {
     const intakes = [...this.#paths.values()].map(({ intake }) => intake);
     return new Router(intakes, this.#options.clock, (letter) => this.#letters.add(letter));
@@ -230,7 +269,7 @@ export class Gateway implements Component {
       if (!path) continue;
       await recover(path, state, this.journal, this.#scheduler, log);
       if (path.config.uplink === "aggregates")
-        this.#aggregators.push(this.#aggregatorOf(path, state.cursors.aggregated));
+        this.#aggregators.push(streamAggregator(path, state.cursors.aggregated, this.journal, clock));
     }
   }
 
@@ -268,37 +307,6 @@ export class Gateway implements Component {
     });
   }
 
-  #aggregatorOf(path: StreamPath, cursor: number): Aggregator {
-    const { every, quantiles } = path.config.aggregate;
-    const commit = async (outbox: Commit["outbox"], aggregated: number) =>
-      this.journal.commit({
-        ...{ frames: [], sources: [], dead: [], snapshots: [], dropped: [], outbox },
-        cursors: { [path.name]: { aggregated } },
-      });
-    return new Aggregator(
-      {
-        stream: path.name,
-        fields: path.intake.fields,
-        everyMs: every,
-        quantiles,
-        clock: this.#options.clock,
-        sourcesOf: () => path.intake.sources,
-        read: (from, limit) => this.journal.read(path.name, { from, limit }),
-        commit: (aggregates, next) =>
-          commit(
-            aggregates.map((aggregate) => ({
-              lane: "rest",
-              stream: path.name,
-              kind: "aggregate",
-              body: Buffer.from(JSON.stringify(aggregate)),
-            })),
-            next,
-          ),
-      },
-      cursor,
-    );
-  }
-
   #jobs() {
     const { schedules } = this.#options.config;
     return [
@@ -312,7 +320,9 @@ export class Gateway implements Component {
   /** Aggregates what is complete; `isFinal` closes every window of time. */
   async aggregate(isFinal = false): Promise<void> {
     if (!this.#options.config.cloud) return;
-    for (const aggregator of this.#aggregators) await aggregator.run(isFinal);
+    let made = 0;
+    for (const aggregator of this.#aggregators) made += await aggregator.run(isFinal);
+    if (made > 0) this.#uplink?.wake();
   }
 
   /** Everything that was taken is inferred, published and on disk when this resolves. */
@@ -335,26 +345,17 @@ export class Gateway implements Component {
   }
 
   #tick(): void {
-    const { clock } = this.#options;
     for (const path of this.#paths.values()) {
       path.tick();
-      const last = this.#snapshots.get(path.name) ?? { sequence: path.intake.next, at: clock.monotonic() };
-      this.#snapshots.set(path.name, last);
-      const isDue = path.intake.next - last.sequence >= snapshotReadings || clock.monotonic() - last.at >= snapshotMs;
-      if (isDue && path.intake.next > last.sequence) this.#takeSnapshot(path);
+      this.#takeSnapshot(path);
     }
     this.#collector?.touch();
     this.#committer?.noted(this.#site?.held ?? 0, this.#collector?.pending ?? 0);
   }
 
-  #takeSnapshot(path: StreamPath): void {
-    // Windows and verdicts agree only while no window is between them.
-    if (this.#scheduler.inferredUpTo(path.name) !== Number.POSITIVE_INFINITY) return;
-    const bytes = path.snapshot();
-    if (!bytes) return;
-    const sequence = path.intake.next;
-    this.#snapshots.set(path.name, { sequence, at: this.#options.clock.monotonic() });
-    this.#collector?.addSnapshot({ stream: path.name, name: snapshotName, sequence, bytes });
+  #takeSnapshot(path: StreamPath, isForced = false): void {
+    const snapshot = this.#snapshots.of(path, isForced);
+    if (snapshot) this.#collector?.addSnapshot(snapshot);
   }
 
   /** Rejects when the model process owes answers and gives none: its own watch restarts it long before. */
@@ -375,6 +376,7 @@ export class Gateway implements Component {
       health: this.health.document,
       site: this.#site?.state ?? null,
       cloud: this.#cloud?.state ?? null,
+      uplink: this.#uplink?.state ?? null,
       models: this.#models.stats,
       modelProcess: this.#host.stats,
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
