@@ -184,18 +184,6 @@ export const errorTable = {
     message: "the broker {url} closes every connection of client {clientId} right away",
     help: "A second client with this id is likely: give each gateway its own `gateway.id`, or set `clientId`.",
   },
-  SUBSCRIPTION_REFUSED: {
-    kind: "retry",
-    exit: 69,
-    message: "the broker {url} refused the subscription to {topic}: {reason}",
-    help: "Allow this user to read the topic in the broker's access rules.",
-  },
-  PUBLISH_REFUSED: {
-    kind: "reject",
-    exit: 65,
-    message: "the broker refused a message to {topic}: {reason}",
-    help: "Allow this user to write the topic, and compare the message's size with the broker's limit.",
-  },
   LINK_DOWN: {
     kind: "retry",
     exit: 69,

@@ -28,7 +28,8 @@ export type MqttOpening = {
   /** Unacknowledged messages of QoS 1 that the broker takes. */
   readonly receiveMaximum: number;
   readonly maximumQos: number;
-  readonly isRetainAvailable: boolean;
+  /** Largest packet that the broker takes, bytes. */
+  readonly maxPacket: number;
 };
 
 /**
@@ -162,15 +163,16 @@ export class MqttConnection {
     topic: string,
     payload: string | Buffer,
     options: { qos: 0 | 1; retain: boolean; contentType?: string | undefined },
-    done?: (code: number, reason: string) => void,
+    done?: (code: number) => void,
   ): void {
     const { qos, retain, contentType } = options;
     const properties = contentType !== undefined && this.#options.version === 5 ? { contentType } : undefined;
     const publishOptions = properties ? { qos, retain, properties } : { qos, retain };
     this.#client?.publish(topic, payload, publishOptions, (error, packet) => {
       if (done === undefined || this.#isEnded) return;
-      if (error) done("code" in error && typeof error.code === "number" ? error.code : 128, error.message);
-      else done((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0, "");
+      if (!error) done((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
+      else if ("code" in error && typeof error.code === "number") done(error.code);
+      // Any other error is the connection's end, not the broker's answer.
     });
   }
 
@@ -224,7 +226,7 @@ export class MqttConnection {
       isSessionPresent: packet.sessionPresent,
       receiveMaximum: properties?.receiveMaximum ?? 65_535,
       maximumQos: properties?.maximumQoS ?? 2,
-      isRetainAvailable: properties?.retainAvailable ?? true,
+      maxPacket: properties?.maximumPacketSize ?? 268_435_455,
     });
   }
 

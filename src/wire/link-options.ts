@@ -1,13 +1,15 @@
 import type { Clock } from "../base/clock.ts";
+import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { BrokerTls } from "../drivers/broker-socket.ts";
+import type { BackoffLimits } from "./backoff.ts";
 import type { Repeat } from "./link-redelivery.ts";
 
 /** An MQTT filter that is to be subscribed. `first`: retained messages are taken when the subscription is new. */
 export type LinkSubscription = { readonly topic: string; readonly qos: 0 | 1; readonly retained: "ignore" | "first" };
 
-/** A message from the broker. The payload is valid during the call only. */
+/** A message from the broker. It and its payload are valid during the call only: copy what is to be kept. */
 export type LinkMessage = {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -26,6 +28,8 @@ export type LinkSettings = {
   readonly sessionExpiry: number;
   /** ms */
   readonly keepalive: number;
+  /** Until the broker has answered, ms; 10 s when absent. */
+  readonly connectTimeout?: number;
 };
 
 export type LinkOptions = {
@@ -49,6 +53,10 @@ export type LinkOptions = {
   readonly ack: "gated" | "auto";
   /** Largest packet that is taken, bytes. */
   readonly maxPacket: number;
+  /** Messages to topics that begin with it are acknowledged and dropped: what this gateway published itself. */
+  readonly ownPrefix?: string;
+  /** Pauses between attempts; 1 s to 60 s when absent. */
+  readonly backoff?: BackoffLimits;
   /** Must not throw; what it throws is logged and the message counts as taken. */
   onMessage(message: LinkMessage): void;
   onState?(state: "online" | "offline", reason: string): void;
@@ -57,9 +65,24 @@ export type LinkOptions = {
   readonly random: Random;
 };
 
-/** Where a broker is, from its URL. */
-export function brokerAddress(url: string): { host: string; port: number; isTls: boolean } {
-  const { hostname, port, protocol } = new URL(url);
-  const isTls = protocol === "mqtts:";
+const tlsByScheme: Readonly<Record<string, boolean>> = {
+  "mqtt:": false,
+  "tcp:": false,
+  "mqtts:": true,
+  "ssl:": true,
+  "tls:": true,
+};
+
+/**
+ * Where a broker is, from its URL: `mqtt://` (port 1883) or `mqtts://` (8883); `tcp`, `ssl` and `tls` mean the same.
+ *
+ * @throws TidegateError LINK_INVALID when it is no such URL
+ */
+export function brokerAddress(url: string, name = "broker"): { host: string; port: number; isTls: boolean } {
+  const parsed = URL.parse(url);
+  const isTls = parsed === null ? undefined : tlsByScheme[parsed.protocol];
+  if (parsed === null || isTls === undefined || parsed.hostname === "")
+    throw new TidegateError("LINK_INVALID", { name, reason: `${url} is not mqtt://host:port or mqtts://host:port` });
+  const { hostname, port } = parsed;
   return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (isTls ? 8883 : 1883)), isTls };
 }

@@ -1,100 +1,144 @@
-import { reasonOf } from "../base/errors.ts";
-import { type Component, within } from "../base/lifecycle.ts";
-import { isVersionRefusal, MqttConnection, type MqttEnd, type MqttMessage, type MqttOpening } from "../drivers/mqtt.ts";
-import { AckGate } from "./ack-gate.ts";
-import { Backoff } from "./backoff.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
+import { type Component, sleep, within } from "../base/lifecycle.ts";
+import { MqttConnection, type MqttEnd, type MqttOpening } from "../drivers/mqtt.ts";
+import { endError, refusalReason } from "./link-errors.ts";
 import { brokerAddress, type LinkOptions, type LinkSubscription } from "./link-options.ts";
-import { ProtocolChoice } from "./link-protocol.ts";
-import { contentHash, Redelivery } from "./link-redelivery.ts";
+import { Receiver } from "./link-receiver.ts";
+import { Reconnect } from "./link-reconnect.ts";
+import { Subscriptions } from "./link-subscriptions.ts";
 import { Outgoing, type PublishAnswer, type PublishOptions } from "./outgoing.ts";
-import { matchesFilter } from "./topics.ts";
 
 const connectTimeoutMs = 10_000;
-const backoff = { baseMs: 1_000, maxMs: 60_000 };
-/** A connection that is closed so soon after it was taken counts as a kick; three in a row mean a second client with our id. */
-const kickMs = 5_000;
-const maxKicks = 3;
-const kickPauseMs = 60_000;
+const subscribeTimeoutMs = 30_000;
+/** Access rules change without a word to the clients: what was refused is asked for again. */
+const askAgainMs = 60_000;
+/** MQTT 3.1.1 does not say how many messages a broker sends ahead of their acknowledgements; mosquitto sends 20. */
+const assumedWindow = 20;
 
 /**
  * A connection to one broker that is made again whenever it ends. Held acknowledgements belong to one connection;
- * subscriptions and messages on their way out belong to the link.
+ * subscriptions and messages on their way out belong to the link. Nothing that a peer sends makes it throw.
  */
 export class Link implements Component {
   readonly name: string;
   readonly #options: LinkOptions;
-  readonly #gate: AckGate;
-  readonly #redelivery = new Redelivery();
+  readonly #receiver: Receiver;
   readonly #outgoing = new Outgoing();
-  readonly #backoff: Backoff;
-  readonly #protocol: ProtocolChoice;
-  #subscriptions: readonly LinkSubscription[];
-  /** Filters that the broker's session holds, as far as we know. */
-  #subscribed: Set<string>;
+  readonly #reconnect: Reconnect;
+  readonly #subscriptions: Subscriptions;
   #connection: MqttConnection | undefined;
   #version: 4 | 5 = 5;
   #timer: NodeJS.Timeout | undefined;
-  #isStopped = false;
+  #isStopped = true;
   #isOnline = false;
   #hadSession: boolean;
-  #openedAt = 0;
-  #kicks = 0;
-  #lastEnd = "";
-  readonly counters = { received: 0, retainedIgnored: 0, connections: 0, sessionsLost: 0, repeats: 0 };
+  #openedAt: number | null = null;
+  #error: TidegateError | null = null;
+  /** Conversations about subscriptions, one after the other. */
+  #talk: Promise<unknown> = Promise.resolve();
+  readonly #watchers = new Set<(error: TidegateError | null) => void>();
+  readonly #counters = { connections: 0, sessionsLost: 0, kicks: 0 };
 
   constructor(options: LinkOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#subscriptions = options.subscriptions;
-    this.#subscribed = new Set(options.former ?? []);
+    this.#subscriptions = new Subscriptions(options.subscriptions, options.former ?? []);
     this.#hadSession = options.expectsSession ?? false;
-    this.#backoff = new Backoff(backoff, options.random);
-    this.#protocol = new ProtocolChoice(options.settings.protocol);
-    this.#gate = new AckGate((ids) => this.#connection?.acknowledge(ids));
+    this.#reconnect = new Reconnect(options.settings.protocol, options.random, options.backoff);
+    this.#receiver = new Receiver({
+      name: options.name,
+      isGated: options.ack === "gated",
+      ownPrefix: options.ownPrefix,
+      subscriptions: this.#subscriptions,
+      acknowledge: (packetIds) => this.#connection?.acknowledge(packetIds),
+      onOverflow: () => this.#connection?.abort("protocol", "more messages are under way than there are packet ids"),
+      onMessage: options.onMessage,
+      clock: options.clock,
+      log: options.log,
+    });
   }
 
-  /** Starts to connect. A broker that is away is no failure: it is tried again for ever. */
+  /**
+   * Starts to connect. A broker that is away is no failure: it is tried again for ever.
+   *
+   * @throws TidegateError LINK_INVALID when the URL is none of a broker
+   */
   async start(): Promise<void> {
+    brokerAddress(this.#options.settings.url, this.name);
+    if (!this.#isStopped) return;
     this.#isStopped = false;
+    this.#outgoing.begin();
     this.#connect();
   }
 
-  /** Says farewell and closes; what has not gone out by then is given up. */
+  /** Says farewell, lets go out what can within half the time, and closes; the rest is given up. */
   async stop(deadlineMs: number): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     clearTimeout(this.#timer);
     const { farewell } = this.#options;
-    if (this.#isOnline && farewell) {
-      const said = this.publish(farewell.topic, farewell.payload, { qos: 1, retain: true });
-      await within(said, Math.min(2_000, deadlineMs / 2), "the farewell").catch(() => {});
+    if (this.#isOnline) {
+      if (farewell) void this.publish(farewell.topic, farewell.payload, { qos: 1, retain: true }).catch(() => {});
+      await within(this.#outgoing.drained(), deadlineMs / 2, "the broker").catch(() => {});
     }
-    this.#connection?.close();
+    const connection = this.#connection;
+    if (connection) {
+      const hasEnded = new Promise<void>((resolve) => this.#watchers.add(() => resolve()));
+      connection.close();
+      await Promise.race([hasEnded, sleep(Math.min(2_000, deadlineMs / 4))]);
+      connection.abort("closed", "the broker did not close the connection");
+    }
     this.#outgoing.end();
   }
 
+  /**
+   * Resolves when the link is online: connected and subscribed.
+   *
+   * @throws TidegateError BROKER_REFUSED, BROKER_UNREACHABLE, … when an attempt fails, TIMEOUT when none ends in time
+   */
+  async online(timeoutMs: number): Promise<void> {
+    if (this.#isOnline) return;
+    let watch: (error: TidegateError | null) => void = () => {};
+    const isThere = new Promise<void>((resolve, reject) => {
+      watch = (error) => (error ? reject(error) : resolve());
+      this.#watchers.add(watch);
+    });
+    try {
+      await within(isThere, timeoutMs, `the broker ${this.#options.settings.url}`);
+    } finally {
+      this.#watchers.delete(watch);
+    }
+  }
+
+  /**
+   * Publishes. QoS 1 waits for a connection and is repeated until it is answered; QoS 0 needs one now. Rejects with
+   * OUTGOING_FULL, LINK_DOWN or STOPPED; a refusal by the broker is an answer.
+   */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions): Promise<PublishAnswer> {
     return this.#outgoing.publish(topic, payload, options);
   }
 
   /** Acknowledges every held message up to this ticket, in the order in which they came. */
   release(ticket: number): void {
-    this.#gate.release(ticket);
+    this.#receiver.release(ticket);
   }
 
   /** The newest message's ticket: a commit that was collected now answers for everything up to it. */
   get lastTicket(): number {
-    return this.#gate.lastTicket;
+    return this.#receiver.lastTicket;
   }
 
   get held(): number {
-    return this.#gate.held;
+    return this.#receiver.held;
   }
 
   /** Messages that may be held at once before the broker stops sending. */
   get window(): number {
-    // MQTT 3.1.1 has no such word: mosquitto, for one, then sends 20.
-    return this.#version === 5 ? this.#options.settings.receiveMaximum : 20;
+    return this.#version === 5 ? this.#options.settings.receiveMaximum : assumedWindow;
+  }
+
+  get counters() {
+    return { ...this.#counters, ...this.#receiver.counters, ...this.#outgoing.counters };
   }
 
   get state() {
@@ -103,39 +147,45 @@ export class Link implements Component {
       isOnline: this.#isOnline,
       protocol: this.#version === 5 ? "5" : "3.1.1",
       held: this.held,
+      window: this.window,
       queued: this.#outgoing.queued,
-      lastEnd: this.#lastEnd,
+      /** Why the last connection ended; empty when none has. */
+      lastEnd: this.#error === null ? "" : String(this.#error.facts.reason ?? this.#error.message),
+      error: this.#error,
+      /** Subscriptions that the broker does not grant. */
+      refusedFilters: [...this.#subscriptions.refused].map(([topic, code]) => ({ topic, reason: refusalReason(code) })),
       ...this.counters,
-      ...this.#outgoing.counters,
     };
   }
 
   /** Changes what is subscribed, now or at the next connection. */
   async reconcile(subscriptions: readonly LinkSubscription[]): Promise<void> {
-    this.#subscriptions = subscriptions;
-    if (this.#connection?.isOpen) await this.#subscribe(this.#connection, true);
+    this.#subscriptions.want(subscriptions);
+    const connection = this.#connection;
+    if (connection?.isOpen && this.#isOnline) await this.#subscribe(connection, false);
   }
 
   #connect(): void {
     const { settings, credentials, clientId, will, ack, maxPacket } = this.#options;
-    const { host, port, isTls } = brokerAddress(settings.url);
-    this.#version = this.#protocol.next();
+    const { host, port, isTls } = brokerAddress(settings.url, this.name);
+    this.#version = this.#reconnect.version();
     const { tls, ...user } = credentials;
     const connection: MqttConnection = new MqttConnection(
       {
-        ...{ host, port, clientId, maxPacket, connectTimeoutMs },
+        ...{ host, port, clientId, maxPacket },
         ...(isTls ? { tls: tls ?? {} } : {}),
         ...user,
         ...(will ? { will } : {}),
         version: this.#version,
+        connectTimeoutMs: settings.connectTimeout ?? connectTimeoutMs,
         sessionExpiry: Math.ceil(settings.sessionExpiry / 1000),
         receiveMaximum: settings.receiveMaximum,
         keepalive: Math.ceil(settings.keepalive / 1000),
         isAutomatic: ack === "auto",
       },
       {
-        onOpen: (opening) => void this.#opened(connection, opening),
-        onMessage: (message) => this.#receive(message),
+        onOpen: (opening) => this.#opened(connection, opening),
+        onMessage: (message) => this.#receiver.receive(message),
         onEnd: (end) => this.#ended(end),
       },
     );
@@ -143,131 +193,112 @@ export class Link implements Component {
     connection.open();
   }
 
-  async #opened(connection: MqttConnection, opening: MqttOpening): Promise<void> {
-    const { log, birth, name, settings } = this.#options;
-    this.#protocol.accepted();
-    this.#openedAt = this.#options.clock.monotonic();
-    this.counters.connections++;
+  #opened(connection: MqttConnection, opening: MqttOpening): void {
+    const { log, name, settings, clock } = this.#options;
+    this.#reconnect.opened();
+    this.#openedAt = clock.monotonic();
+    this.#counters.connections++;
     if (!opening.isSessionPresent) {
       if (this.#hadSession) {
-        this.counters.sessionsLost++;
+        this.#counters.sessionsLost++;
         log.warn({ link: name }, "the broker has lost the session: what it had queued is gone");
       }
-      this.#redelivery.forget();
-      this.#subscribed.clear();
+      this.#receiver.forget();
+      this.#subscriptions.forget();
     }
     this.#hadSession = settings.sessionExpiry > 0;
-    const isSubscribed = await this.#subscribe(connection, opening.isSessionPresent);
-    if (!isSubscribed || connection !== this.#connection || !connection.isOpen) return;
-    this.#outgoing.open(connection, opening.receiveMaximum);
+    this.#announce(connection, opening).catch((thrown: unknown) => {
+      log.error({ link: name, reason: reasonOf(thrown) }, "the link could not be set up");
+      connection.abort("closed", reasonOf(thrown));
+    });
+  }
+
+  async #announce(connection: MqttConnection, opening: MqttOpening): Promise<void> {
+    const { log, name, birth, onState } = this.#options;
+    if (!(await this.#subscribe(connection, true))) return;
     if (birth) {
       const { topic, payload } = birth();
-      await this.publish(topic, payload, { qos: 1, retain: true }).catch(() => {});
-      if (connection !== this.#connection || !connection.isOpen) return;
+      connection.publish(topic, payload, { qos: 1, retain: true }, (code) => {
+        if (code >= 128) log.warn({ link: name, reason: refusalReason(code) }, "the broker refuses the status message");
+      });
     }
+    this.#outgoing.open(connection, { window: opening.receiveMaximum, maxPacket: opening.maxPacket });
     this.#isOnline = true;
-    this.#backoff.succeeded();
-    log.info({ link: name, protocol: this.#version === 5 ? "5" : "3.1.1" }, "broker connected");
-    this.#options.onState?.("online", "");
+    log.info({ link: name, protocol: this.state.protocol }, "broker connected");
+    this.#tell(null);
+    onState?.("online", "");
   }
 
-  /** Brings the broker's subscriptions to what is wanted. False when the connection ended or a filter was refused. */
-  async #subscribe(connection: MqttConnection, hasSession: boolean): Promise<boolean> {
-    const wanted = new Map(this.#subscriptions.map((subscription) => [subscription.topic, subscription]));
-    const gone = [...this.#subscribed].filter((topic) => !wanted.has(topic));
-    if (hasSession && gone.length > 0) await connection.unsubscribe(gone);
-    for (const topic of gone) this.#subscribed.delete(topic);
-    // MQTT 5 can be asked not to repeat retained messages; before, a subscription that is there is left alone.
-    const missing = [...wanted.values()].filter(({ topic }) => this.#version === 5 || !this.#subscribed.has(topic));
-    if (missing.length === 0) return connection.isOpen;
-    const codes = await connection.subscribe(
-      missing.map(({ topic, qos, retained }) => ({ topic, qos, retainHandling: retained === "first" ? 1 : 2 })),
-    );
-    if (codes === null) return false;
-    missing.forEach(({ topic, qos }, i) => {
-      const code = codes[i] ?? 128;
-      const { log, name } = this.#options;
-      if (code >= 128)
-        log.error({ link: name, topic, code }, "the broker refuses a subscription: look at its access rules");
-      else {
-        this.#subscribed.add(topic);
-        if (code < qos)
-          log.warn(
-            { link: name, topic, qos: code },
-            "the broker grants a lower quality of service: it may lose messages",
-          );
-      }
-    });
-    return connection.isOpen;
+  /** Brings the broker's subscriptions to what is wanted, one conversation at a time. False: the connection ended. */
+  #subscribe(connection: MqttConnection, isFresh: boolean): Promise<boolean> {
+    const turn = this.#talk.then(() => this.#discuss(connection, isFresh));
+    this.#talk = turn.catch(() => {});
+    return turn;
   }
 
-  #receive(message: MqttMessage): void {
-    this.counters.received++;
-    const payload = typeof message.payload === "string" ? Buffer.from(message.payload) : message.payload;
-    const { topic, retain, dup } = message;
-    const isGated = this.#options.ack === "gated" && message.qos > 0;
-    const packetId = message.messageId ?? 0;
-    if (retain && !this.#takesRetained(topic)) {
-      this.counters.retainedIgnored++;
-      if (isGated) this.#gate.pass(packetId, 0);
-      return;
+  async #discuss(connection: MqttConnection, isFresh: boolean): Promise<boolean> {
+    const { log, name } = this.#options;
+    const { unsubscribe, subscribe } = this.#subscriptions.plan(this.#version, isFresh);
+    if (unsubscribe.length > 0) {
+      await within(connection.unsubscribe(unsubscribe), subscribeTimeoutMs, "the broker");
+      if (connection.isOpen) for (const topic of unsubscribe) this.#subscriptions.dropped(topic);
     }
-    let repeat: "no" | "maybe" | "certain" = "no";
-    if (isGated) {
-      if (this.#gate.isFull) {
-        this.#connection?.abort("protocol", "more messages under way than there are packet ids");
-        return;
-      }
-      const hash = contentHash(topic, payload);
-      repeat = this.#redelivery.judge(packetId, dup, hash);
-      if (repeat === "certain") this.counters.repeats++;
-      this.#gate.hold(packetId, hash);
+    if (subscribe.length === 0 || !connection.isOpen) return connection.isOpen;
+    const codes = await within(connection.subscribe(subscribe), subscribeTimeoutMs, "the broker");
+    if (codes === null && connection.isOpen) connection.abort("protocol", "a subscription was not answered as it must");
+    if (codes === null || !connection.isOpen) return false;
+    for (const [at, asked] of subscribe.entries()) {
+      const code = codes[at] ?? 128;
+      this.#subscriptions.answered(asked, code);
+      const facts = { link: name, topic: asked.topic, reason: refusalReason(code) };
+      if (code >= 128) log.error(facts, "the broker refuses a subscription: look at its access rules");
+      else if (code < asked.qos) log.warn(facts, "the broker grants QoS 0 only: messages may be lost");
     }
-    try {
-      this.#options.onMessage({ topic, payload, qos: message.qos === 0 ? 0 : 1, retain, repeat });
-    } catch (thrown) {
-      this.#options.log.error({ link: this.name, reason: reasonOf(thrown) }, "a message was not taken");
-    }
+    if (this.#subscriptions.refused.size > 0) this.#askAgain(connection);
+    return true;
   }
 
-  #takesRetained(topic: string): boolean {
-    return this.#subscriptions.some((wanted) => wanted.retained === "first" && matchesFilter(wanted.topic, topic));
+  #askAgain(connection: MqttConnection): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (connection.isOpen) this.#subscribe(connection, false).catch(() => connection.abort("protocol", "no answer"));
+    }, askAgainMs);
   }
 
   #ended(end: MqttEnd): void {
-    const { log, name, clock } = this.#options;
+    const { log, name, clock, settings, clientId, onState } = this.#options;
     const wasOnline = this.#isOnline;
+    const livedMs = this.#openedAt === null ? null : clock.monotonic() - this.#openedAt;
     this.#connection = undefined;
     this.#isOnline = false;
+    this.#openedAt = null;
+    clearTimeout(this.#timer);
     this.#outgoing.close();
-    this.#gate.discard((packetId, hash) => this.#redelivery.remember(packetId, hash));
-    if (this.#isStopped) return;
-    const isRepeated = end.reason === this.#lastEnd && !wasOnline;
-    this.#lastEnd = end.reason;
-    const pauseMs = this.#pauseAfter(end, clock.monotonic());
-    const facts = { link: name, why: end.why, reason: end.reason, retryMs: pauseMs };
-    if (isRepeated) log.debug(facts, "no connection to the broker");
-    else log.warn(facts, wasOnline ? "connection to the broker lost" : "no connection to the broker");
-    if (wasOnline || !isRepeated) this.#options.onState?.("offline", end.reason);
+    this.#receiver.discard();
+    const { pauseMs, isKicked } = this.#reconnect.ended(end, livedMs);
+    const error = isKicked
+      ? new TidegateError("CLIENT_ID_TAKEN", { url: settings.url, clientId, reason: end.reason })
+      : endError(end, settings.url, clientId);
+    if (this.#isStopped) {
+      this.#tell(error);
+      return;
+    }
+    if (isKicked) this.#counters.kicks++;
+    const isNews = wasOnline || this.#error?.message !== error.message;
+    this.#error = error;
     this.#timer = setTimeout(() => this.#connect(), pauseMs);
+    // Another protocol is tried at once: that is no failure yet.
+    if (pauseMs === 0 && livedMs === null && end.why === "refused") return;
+    const facts = { link: name, code: error.code, reason: end.reason, retryMs: pauseMs };
+    if (isKicked) log.error(facts, error.help);
+    else if (isNews) log.warn(facts, wasOnline ? "connection to the broker lost" : "no connection to the broker");
+    else log.debug(facts, "no connection to the broker");
+    this.#tell(error);
+    if (isNews) onState?.("offline", error.message);
   }
 
-  #pauseAfter(end: MqttEnd, now: number): number {
-    if (isVersionRefusal(end) && this.#protocol.refused()) return 0;
-    if (end.why === "closed" && end.wasConnected && this.#openedAt === 0) this.#protocol.closedSilently();
-    const wasKicked =
-      end.why === "taken" || (this.#openedAt > 0 && now - this.#openedAt < kickMs && end.why === "closed");
-    this.#openedAt = 0;
-    this.#kicks = wasKicked ? this.#kicks + 1 : 0;
-    if (this.#kicks >= maxKicks) {
-      const { log, name, clientId } = this.#options;
-      log.error(
-        { link: name, clientId },
-        "kicked again and again: another client uses the same client id; set `clientId`",
-      );
-      this.#kicks = 0;
-      return kickPauseMs;
-    }
-    return this.#backoff.next();
+  #tell(error: TidegateError | null): void {
+    for (const watch of this.#watchers) watch(error);
+    this.#watchers.clear();
   }
 }

@@ -1,4 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
+import { isTopic } from "./topics.ts";
 
 export type PublishOptions = {
   readonly qos: 0 | 1;
@@ -6,13 +7,13 @@ export type PublishOptions = {
   readonly contentType?: string;
 };
 
-/** The broker's answer. 0: delivered to its subscribers; 16 (0x10): nobody has subscribed; from 128 on: refused. */
+/** The broker's answer. 0: taken; 16 (0x10): taken, but nobody has subscribed; from 128 on: refused. */
 export type PublishAnswer = { readonly reason: number };
 
 type Item = {
   readonly topic: string;
   readonly payload: string | Buffer;
-  readonly options: PublishOptions;
+  readonly options: { qos: 0 | 1; retain: boolean; contentType: string | undefined };
   readonly size: number;
   readonly resolve: (answer: PublishAnswer) => void;
   readonly reject: (error: Error) => void;
@@ -20,11 +21,13 @@ type Item = {
 
 /** What can be written to. `MqttConnection` fits. */
 export type Wire = {
+  /** Bytes that were written but have not left yet. */
+  readonly unsent: number;
   publish(
     topic: string,
     payload: string | Buffer,
     options: { qos: 0 | 1; retain: boolean; contentType?: string | undefined },
-    done?: (code: number, reason: string) => void,
+    done?: (code: number) => void,
   ): void;
 };
 
@@ -32,92 +35,144 @@ const maxMessages = 16_384;
 const maxBytes = 32 * 2 ** 20;
 /** QoS 1 messages under way at once, however many the broker would take. */
 const maxFlying = 512;
+/** What a packet has besides topic and payload, at most (as sent here), bytes. */
+const headRoom = 256;
+const delivered: PublishAnswer = Object.freeze({ reason: 0 });
+const nothing = () => {};
 
 /**
  * Messages on their way to the broker, in order. QoS 1 messages whose answer had not come when a connection ended go
- * out again on the next; QoS 0 messages are not kept for it.
+ * out again on the next, before everything else; QoS 0 messages are not kept for it. Payloads must not be changed until
+ * the answer is there.
  */
 export class Outgoing {
+  /** Those before `#next` have gone out or been given up. */
   #waiting: Item[] = [];
+  #next = 0;
+  /** In the order of sending. */
   #flying = new Set<Item>();
   #bytes = 0;
   #wire: Wire | undefined;
   #window = maxFlying;
+  #maxPacket = Number.POSITIVE_INFINITY;
+  #isOver = false;
+  #idle: (() => void)[] = [];
   readonly counters = { published: 0, refused: 0, lost: 0 };
 
   get queued(): number {
-    return this.#waiting.length + this.#flying.size;
+    return this.#waiting.length - this.#next + this.#flying.size;
   }
 
-  /** @throws TidegateError OUTGOING_FULL, LINK_DOWN (QoS 0 without a connection), STOPPED: as rejections */
+  /** Rejects with OUTGOING_FULL, LINK_DOWN (QoS 0 without a connection) or STOPPED. */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions): Promise<PublishAnswer> {
     const body =
       typeof payload === "string" ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-    if (options.qos === 0) return this.#publishNow(topic, body, options);
+    const { qos, retain = false, contentType } = options;
     const size = topic.length + body.length;
-    if (this.queued >= maxMessages || this.#bytes + size > maxBytes) {
-      this.counters.lost++;
-      return Promise.reject(new TidegateError("OUTGOING_FULL", { limit: maxMessages }));
+    // A broker closes the connection over such a message, and it would come back with every new one.
+    if (!isTopic(topic)) return this.#refuse(144);
+    if (this.#isOver) return this.#lose("STOPPED");
+    const isFull = qos === 0 ? (this.#wire?.unsent ?? 0) + size > maxBytes : this.#bytes + size > maxBytes;
+    if (isFull || (qos === 1 && this.queued >= maxMessages)) return this.#lose("OUTGOING_FULL");
+    if (qos === 0) {
+      if (!this.#wire) return this.#lose("LINK_DOWN");
+      if (size + headRoom > this.#maxPacket) return this.#refuse(149);
+      this.#wire.publish(topic, body, { qos, retain, contentType });
+      this.counters.published++;
+      return Promise.resolve(delivered);
     }
     return new Promise((resolve, reject) => {
       this.#bytes += size;
-      this.#waiting.push({ topic, payload: body, options, size, resolve, reject });
+      this.#waiting.push({ topic, payload: body, options: { qos, retain, contentType }, size, resolve, reject });
       this.#pump();
     });
   }
 
-  #publishNow(
-    topic: string,
-    payload: string | Buffer,
-    { retain = false, contentType }: PublishOptions,
-  ): Promise<PublishAnswer> {
-    if (!this.#wire) {
-      this.counters.lost++;
-      return Promise.reject(new TidegateError("LINK_DOWN"));
-    }
-    this.#wire.publish(topic, payload, { qos: 0, retain, contentType });
-    this.counters.published++;
-    return Promise.resolve({ reason: 0 });
-  }
-
-  /** A connection is there: what waits goes out. @param window  QoS 1 messages that the broker takes at once */
-  open(wire: Wire, window: number): void {
+  /**
+   * A connection is there: what waits goes out.
+   * @param limits  QoS 1 messages that the broker takes at once, and the largest packet, bytes
+   */
+  open(wire: Wire, { window, maxPacket }: { window: number; maxPacket: number }): void {
     this.#wire = wire;
-    this.#window = Math.min(maxFlying, window);
+    this.#maxPacket = maxPacket;
+    this.#window = Math.max(1, Math.min(maxFlying, window));
     this.#pump();
   }
 
   /** The connection has gone: what had no answer waits again, before everything else. */
   close(): void {
     this.#wire = undefined;
-    this.#waiting = [...this.#flying, ...this.#waiting];
+    this.#waiting = [...this.#flying, ...this.#waiting.slice(this.#next)];
+    this.#next = 0;
     this.#flying = new Set();
   }
 
-  /** Nothing goes out any more. */
+  /** Resolves when every message has its answer, or when the link ends. */
+  drained(): Promise<void> {
+    return this.queued === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Messages are taken; so they are before the first `end`. */
+  begin(): void {
+    this.#isOver = false;
+  }
+
+  /** Nothing goes out any more: what waits is rejected. */
   end(): void {
+    this.#isOver = true;
     this.close();
     for (const { reject } of this.#waiting.splice(0)) reject(new TidegateError("STOPPED", { what: "the link" }));
     this.#bytes = 0;
+    this.#rest();
+  }
+
+  #refuse(reason: number): Promise<PublishAnswer> {
+    this.counters.refused++;
+    return Promise.resolve({ reason });
+  }
+
+  #lose(code: "OUTGOING_FULL" | "LINK_DOWN" | "STOPPED"): Promise<never> {
+    this.counters.lost++;
+    const lost = Promise.reject(new TidegateError(code, { limit: maxMessages, what: "the link" }));
+    // Whoever does not look at the answer must not bring the process down.
+    lost.catch(nothing);
+    return lost;
   }
 
   #pump(): void {
-    let taken = 0;
-    while (this.#wire && taken < this.#waiting.length && this.#flying.size < this.#window) {
-      const item = this.#waiting[taken++] as Item;
-      const wire = this.#wire;
+    const wire = this.#wire;
+    while (wire && this.#next < this.#waiting.length && this.#flying.size < this.#window) {
+      const item = this.#waiting[this.#next++] as Item;
+      if (item.size + headRoom > this.#maxPacket) {
+        this.#settle(item, 149);
+        continue;
+      }
       this.#flying.add(item);
-      const { qos, retain = false, contentType } = item.options;
-      wire.publish(item.topic, item.payload, { qos, retain, contentType }, (code) => {
-        // An answer of a connection that has gone answers nothing: the message went out again.
-        if (this.#wire !== wire || !this.#flying.delete(item)) return;
-        this.#bytes -= item.size;
-        if (code >= 128) this.counters.refused++;
-        else this.counters.published++;
-        item.resolve({ reason: code });
-        this.#pump();
-      });
+      wire.publish(item.topic, item.payload, item.options, (code) => this.#answered(wire, item, code));
     }
-    if (taken > 0) this.#waiting.splice(0, taken);
+    // Taking each from the front would move all that wait behind it.
+    if (this.#next === this.#waiting.length || this.#next > 1_024) {
+      this.#waiting.splice(0, this.#next);
+      this.#next = 0;
+    }
+    if (this.queued === 0) this.#rest();
+  }
+
+  #answered(wire: Wire, item: Item, code: number): void {
+    // An answer of a connection that has gone answers nothing: the message went out again.
+    if (this.#wire !== wire || !this.#flying.delete(item)) return;
+    this.#settle(item, code);
+    this.#pump();
+  }
+
+  #settle(item: Item, code: number): void {
+    this.#bytes -= item.size;
+    if (code >= 128) this.counters.refused++;
+    else this.counters.published++;
+    item.resolve(code === 0 ? delivered : { reason: code });
+  }
+
+  #rest(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

@@ -139,6 +139,23 @@ export function parseGatewayTopic(fleet: string, topic: string): { gateway: stri
   return gateway !== undefined && isId(gateway) && path.length > 0 ? { gateway, path } : null;
 }
 
+/** Tells whether a text is a topic that may be published to. */
+export const isTopic = (text: string): boolean =>
+  text.length > 0 && text.length <= 16_383 && !text.includes("+") && !text.includes("#") && !text.includes("\0");
+
+/** Tells whether a text is an MQTT filter: wildcards fill whole levels, `#` the last one. */
+export function isFilter(text: string): boolean {
+  const levels = text.split("/");
+  return (
+    text.length > 0 &&
+    text.length <= 16_383 &&
+    !text.includes("\0") &&
+    levels.every((level, at) =>
+      level.includes("#") ? level === "#" && at === levels.length - 1 : !level.includes("+") || level === "+",
+    )
+  );
+}
+
 /** Tells whether a topic matches an MQTT filter; `$`-topics are not matched by a leading wildcard. */
 export function matchesFilter(filter: string, topic: string): boolean {
   const levels = filter.startsWith("$share/") ? filter.split("/").slice(2) : filter.split("/");
