@@ -86,7 +86,7 @@ export class HttpServer implements Component {
     }
     // Too many open files, for one: this connection is lost, the next may be taken.
     app.server.on("error", (error) => log.warn({ reason: error.message }, "http connection not taken"));
-    log.info({ url: this.url }, "http listens");
+    log.debug({ url: this.url }, "http listens");
   }
 
   async stop(deadlineMs: number): Promise<void> {
