@@ -86,6 +86,7 @@ export type StreamStats = {
   readonly blocks: number;
   readonly tails: number;
   readonly bytes: number;
+  /** Times of the first reading of the oldest piece and of the last of the newest, ms UTC. */
   readonly oldest: number | null;
   readonly newest: number | null;
   readonly dropped: Readonly<Record<string, number>>;
@@ -98,5 +99,8 @@ export type BufferStats = {
   readonly fileBytes: number;
   readonly outbox: { readonly messages: number; readonly oldestAgeSeconds: number };
   readonly deadLetters: number;
+  /** Pieces that did not open. */
   readonly quarantined: number;
+  /** What is left of a buffer.db that would not open. */
+  readonly asideBytes: number;
 };

@@ -1,6 +1,8 @@
+import { TidegateError } from "../base/errors.ts";
 import type { Source } from "../base/frame.ts";
 import type { Database, Statement } from "../drivers/sqlite.ts";
 import type { Cursors, StreamSetup, StreamState } from "./commit.ts";
+import { firstNumber, itemKinds, maxStreams } from "./schema.ts";
 import type { SealedRows } from "./sealed-rows.ts";
 
 /** A stream as the journal knows it. */
@@ -20,34 +22,34 @@ export type KnownStream = {
 export class Dictionary {
   readonly #rows: SealedRows;
   readonly #byName = new Map<string, KnownStream>();
+  readonly #byId = new Map<number, KnownStream>();
   readonly #addStream: Statement;
-  readonly #addLayout: Statement;
-  readonly #addSource: Statement;
+  readonly #addItem: Statement;
   readonly #saveStream: Statement;
 
+  /** @throws TidegateError PIECE_CORRUPT, KEY_DESTROYED */
   constructor(db: Database, rows: SealedRows) {
     this.#rows = rows;
-    this.#addStream = db.prepare("INSERT INTO stream (id, name_sealed) VALUES (?, ?)");
-    this.#addLayout = db.prepare("INSERT INTO layout (stream, id, fields_sealed) VALUES (?, ?, ?)");
-    this.#addSource = db.prepare("INSERT OR REPLACE INTO source (stream, id, source_sealed) VALUES (?, ?, ?)");
+    this.#addStream = db.prepare(
+      "INSERT INTO stream (id, name_sealed, next, inferred, aggregated, uplinked) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    this.#addItem = db.prepare("INSERT OR REPLACE INTO item (kind, stream, key, body_sealed) VALUES (?, ?, ?, ?)");
     this.#saveStream = db.prepare(
       "UPDATE stream SET next = ?, inferred = ?, aggregated = ?, uplinked = ? WHERE id = ?",
     );
+    const items = db.prepare("SELECT key, body_sealed FROM item WHERE kind = ? AND stream = ? ORDER BY key");
     for (const row of db.prepare("SELECT * FROM stream ORDER BY id").all()) {
       const id = Number(row.id);
       const name = rows.openJson<string>(id, "dictionary", 0, row.name_sealed);
-      const layouts = db.prepare("SELECT id, fields_sealed FROM layout WHERE stream = ? ORDER BY id").all(id);
-      const sources = db.prepare("SELECT id, source_sealed FROM source WHERE stream = ? ORDER BY id").all(id);
-      const fieldLists = layouts.map((l) =>
-        rows.openJson<string[]>(id, "dictionary", -1 - Number(l.id), l.fields_sealed),
-      );
-      this.#byName.set(name, {
+      const layouts = items.all(itemKinds.layout, id);
+      const sources = items.all(itemKinds.source, id);
+      this.#learn({
         id,
         name,
-        layouts: fieldLists,
+        layouts: layouts.map((l) => rows.openJson(id, "dictionary", -1 - Number(l.key), l.body_sealed)),
         layout: layouts.length - 1,
-        fields: fieldLists.at(-1) ?? [],
-        sources: sources.map((s) => rows.openJson(id, "dictionary", 1 + Number(s.id), s.source_sealed)),
+        fields: [],
+        sources: sources.map((s) => rows.openJson(id, "dictionary", 1 + Number(s.key), s.body_sealed)),
         next: Number(row.next),
         cursors: {
           inferred: Number(row.inferred),
@@ -58,24 +60,37 @@ export class Dictionary {
     }
   }
 
-  /** Registers a stream, or takes up a known one with the fields that it has now. Call it within a transaction. */
-  open({ name, fields }: StreamSetup): KnownStream {
+  #learn(stream: KnownStream): void {
+    this.#byName.set(stream.name, stream);
+    this.#byId.set(stream.id, stream);
+  }
+
+  /**
+   * Registers a stream, or takes up a known one with the fields that it has now. Call it within a transaction.
+   * @param earlier  the same stream as the file before this one knew it: numbers and sources go on
+   */
+  open({ name, fields }: Pick<StreamSetup, "name" | "fields">, earlier?: KnownStream): KnownStream {
     let stream = this.#byName.get(name);
     if (!stream) {
-      const id = Math.max(0, ...[...this.#byName.values()].map((known) => known.id)) + 1;
+      const id = Math.max(0, ...this.#byId.keys()) + 1;
+      if (id > maxStreams) throw new TidegateError("STORAGE_FAILED", { reason: `more than ${maxStreams} streams` });
       this.#rows.begin(id);
-      this.#addStream.run(id, this.#rows.sealJson(id, "dictionary", 0, name));
-      const cursors = { inferred: 0, aggregated: 0, uplinked: 0 };
-      stream = { id, name, layouts: [], layout: -1, fields, sources: [], next: 0, cursors };
-      this.#byName.set(name, stream);
+      const start = firstNumber(this.#rows.epoch);
+      const next = earlier?.next ?? start;
+      const cursors = { ...(earlier?.cursors ?? { inferred: start, aggregated: start, uplinked: start }) };
+      const { inferred, aggregated, uplinked } = cursors;
+      const sealed = this.#rows.sealJson(id, "dictionary", 0, name);
+      this.#addStream.run(id, sealed, next, inferred, aggregated, uplinked);
+      stream = { id, name, layouts: [], layout: -1, fields, sources: [...(earlier?.sources ?? [])], next, cursors };
+      this.writeSources(stream, 0, stream.sources);
+      this.#learn(stream);
     }
     stream.fields = fields;
-    const known = stream.layouts.findIndex((layout) => JSON.stringify(layout) === JSON.stringify(fields));
-    stream.layout = known;
-    if (known === -1) {
+    stream.layout = stream.layouts.findIndex((layout) => JSON.stringify(layout) === JSON.stringify(fields));
+    if (stream.layout === -1) {
       stream.layout = stream.layouts.push(fields) - 1;
       const sealed = this.#rows.sealJson(stream.id, "dictionary", -1 - stream.layout, fields);
-      this.#addLayout.run(stream.id, stream.layout, sealed);
+      this.#addItem.run(itemKinds.layout, stream.id, stream.layout, sealed);
     }
     return stream;
   }
@@ -89,13 +104,14 @@ export class Dictionary {
   }
 
   byId(id: number): KnownStream | undefined {
-    return this.all.find((stream) => stream.id === id);
+    return this.#byId.get(id);
   }
 
-  /** Writes new sources; the memory follows in `adoptSources`, once the transaction holds. */
+  /** Writes new sources; the memory follows once the transaction holds. */
   writeSources(stream: KnownStream, at: number, sources: readonly Source[]): void {
     sources.forEach((source, i) => {
-      this.#addSource.run(stream.id, at + i, this.#rows.sealJson(stream.id, "dictionary", 1 + at + i, source));
+      const sealed = this.#rows.sealJson(stream.id, "dictionary", 1 + at + i, source);
+      this.#addItem.run(itemKinds.source, stream.id, at + i, sealed);
     });
   }
 

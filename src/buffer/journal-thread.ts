@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import { Store, type StoreEvent, type StoreOptions } from "./store.ts";
+import { Store, type StoreEvent, type StoreOptions, type StoreReady } from "./store.ts";
 
 // The entry of the journal thread: the only thread that touches the journal's files. It answers calls in order.
 
@@ -13,7 +13,7 @@ export type Question = { readonly id: number } & StoreCall;
 export type Answer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { code: string } & Record<string, unknown> }
-  | { readonly id: 0; readonly event: StoreEvent };
+  | { readonly id: 0; readonly event: StoreEvent | StoreReady };
 
 const port = parentPort;
 if (!port) throw new TidegateError("BUG", { detail: "the journal thread was not started as a thread" });
@@ -39,23 +39,25 @@ port.on("message", (question: Question) => {
   try {
     if (!store) throw new TidegateError("STOPPED", { what: "the journal" });
     const value = (store[method] as (...args: unknown[]) => unknown).apply(store, args);
+    if (method === "close") store = undefined;
     post({ id, value });
-    if (method === "commit" && !isMergeDue) {
-      isMergeDue = true;
-      setImmediate(mergeWhenIdle);
-    }
+    if (method === "commit") mergeSoon();
     if (method === "close") port.close();
   } catch (thrown) {
     post({ id, error: asJson(thrown) });
   }
 });
 
-/** Merging comes after the answers: nobody waits for it. */
-function mergeWhenIdle(): void {
-  isMergeDue = false;
-  try {
-    store?.merge();
-  } catch {
-    // The tails stay as they are, and the next commit tells of a disk that fails.
-  }
+/** Merging comes after the answers, block by block, so that nobody waits for more than one. */
+function mergeSoon(): void {
+  if (isMergeDue) return;
+  isMergeDue = true;
+  setImmediate(() => {
+    isMergeDue = false;
+    try {
+      if (store && store.mergeStep() > 0) mergeSoon();
+    } catch {
+      // The tails stay as they are, and the next commit tells of a disk that fails.
+    }
+  });
 }

@@ -136,9 +136,14 @@ export class Journal implements Component {
     return this.#call("stats") as Promise<BufferStats>;
   }
 
-  /** Merges what is ripe. @returns readings merged */
-  merge(): Promise<number> {
-    return this.#call("merge") as Promise<number>;
+  /** Merges what is ripe, block by block, so that commits get between. @returns readings merged */
+  async merge(): Promise<number> {
+    let merged = 0;
+    for (;;) {
+      const readings = (await this.#call("mergeStep")) as number;
+      if (readings === 0) return merged;
+      merged += readings;
+    }
   }
 
   /** Removes what is beyond the budgets, pass by pass, so that commits get between. */

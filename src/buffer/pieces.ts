@@ -4,14 +4,19 @@ import type { Database, Row, Statement } from "../drivers/sqlite.ts";
 import { decodeFrames, encodeFrames } from "./block-codec.ts";
 import type { Range } from "./commit.ts";
 import type { KnownStream } from "./dictionary.ts";
+import { sliceFrame, spanOf, withFields } from "./frame-slice.ts";
+import { pieceId, pieceStates, sequenceOf } from "./schema.ts";
 import type { SealedRows } from "./sealed-rows.ts";
 
+const { tail, block, apart } = pieceStates;
 const tailLevel = 1;
 const blockLevel = 19;
 /** A tail with as many readings as a block is stored as one, packed less tightly: it came fast. */
 const quickBlockLevel = 3;
-/** Tails that are merged although they do not fill a block: each costs a row. */
-const maxTails = 256;
+/** Payloads make big tails: from so many bytes on they are not merged further. */
+const maxBlockBytes = 2 ** 20;
+/** A slice ends after so many sealed bytes, however few readings they are. */
+const maxSliceBytes = 2 ** 23;
 
 export type PiecesOptions = {
   readonly db: Database;
@@ -21,31 +26,17 @@ export type PiecesOptions = {
   onCorrupt(stream: KnownStream, count: number, reason: string): void;
 };
 
-/** Readings on disk: tail frames as they were committed, and blocks that tails were merged into. */
+/**
+ * Readings on disk: tail frames as they were committed, and blocks that tails were merged into. A stream's running
+ * totals are changed in the same transaction as its pieces.
+ */
 export class Pieces {
   readonly #options: PiecesOptions;
-  readonly #insert: Statement;
-  readonly #select: Statement;
-  readonly #start: Statement;
-  readonly #tails: Statement;
-  readonly #tailCounts: Statement;
-  readonly #remove: Statement;
-  readonly #setApart: Statement;
+  readonly #sql: Readonly<Record<keyof typeof statements, Statement>>;
 
   constructor(options: PiecesOptions) {
-    const { db } = options;
     this.#options = options;
-    this.#insert = db.prepare("INSERT INTO piece VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#start = db.prepare("SELECT max(first) AS first FROM piece WHERE stream = ? AND first <= ?");
-    this.#select = db.prepare(
-      "SELECT * FROM piece WHERE stream = ? AND first >= ? AND first < ? AND to_ts >= ? AND from_ts < ? ORDER BY first LIMIT 64",
-    );
-    this.#tails = db.prepare("SELECT * FROM piece WHERE stream = ? AND is_block = 0 ORDER BY first LIMIT 4096");
-    this.#tailCounts = db.prepare(
-      "SELECT count(*) AS tails, sum(count) AS readings FROM piece WHERE stream = ? AND is_block = 0",
-    );
-    this.#remove = db.prepare("DELETE FROM piece WHERE stream = ? AND first = ?");
-    this.#setApart = db.prepare("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)");
+    this.#sql = options.db.prepareAll(statements);
   }
 
   /** Appends a frame. Call it within a transaction. @param age  of the journal's own clock, ms */
@@ -63,18 +54,31 @@ export class Pieces {
     level: number,
   ): void {
     const first = frames[0]?.first ?? 0;
-    let fromTs = Number.POSITIVE_INFINITY;
-    let toTs = Number.NEGATIVE_INFINITY;
-    let count = 0;
-    for (const frame of frames) {
-      count += frame.count;
-      for (const ts of frame.ts) {
-        if (ts < fromTs) fromTs = ts;
-        if (ts > toTs) toTs = ts;
-      }
-    }
+    const count = frames.reduce((sum, frame) => sum + frame.count, 0);
+    const { from, to } = spanOf(frames);
     const body = this.#options.rows.seal(stream.id, isBlock ? "block" : "tail", first, encodeFrames(frames, level));
-    this.#insert.run(stream.id, first, count, isBlock ? 1 : 0, layout, fromTs, toTs, age, body);
+    this.#sql.insert.run(pieceId(stream.id, first), count, isBlock ? block : tail, layout, from, to, age, body);
+    this.#count(stream, isBlock ? block : tail, 1, count, body.length);
+  }
+
+  /** Adds to a stream's totals; `sign` -1 takes away. */
+  #count(stream: KnownStream, state: number, sign: number, readings: number, bytes: number): void {
+    const [n, size, one] = [sign * readings, sign * bytes, sign];
+    if (state === tail) this.#sql.countTail.run(n, size, one, n, size, stream.id);
+    else if (state === block) this.#sql.countBlock.run(n, size, one, stream.id);
+    else this.#sql.countApart.run(size, one, stream.id);
+  }
+
+  /** Removes a piece. Call it within a transaction. @returns readings that went; none of a piece that was set apart */
+  remove(stream: KnownStream, row: Row): number {
+    this.#sql.remove.run(Number(row.id));
+    this.#count(stream, Number(row.state), -1, Number(row.count), Number(row.bytes));
+    return row.state === apart ? 0 : Number(row.count);
+  }
+
+  /** A stream's oldest pieces, those set apart too: `{id, count, state, age, bytes}`. */
+  oldest(stream: KnownStream, limit: number): Row[] {
+    return this.#sql.oldest.all(pieceId(stream.id, 0), pieceId(stream.id + 1, 0), limit);
   }
 
   /** A bounded slice of a stream's readings, in order; damaged pieces are set apart and skipped. */
@@ -82,50 +86,64 @@ export class Pieces {
     const { from = 0, to = Number.MAX_SAFE_INTEGER, fromTs = -8.64e15, toTs = 8.64e15 + 1, limit } = range;
     const frames: Frame[] = [];
     let readings = 0;
-    let at = Number(this.#start.get(stream.id, from)?.first ?? from);
-    while (readings < limit) {
-      const rows = this.#select.all(stream.id, at, to, fromTs, toTs);
+    let bytes = 0;
+    const end = pieceId(stream.id, Math.min(to, Number.MAX_SAFE_INTEGER));
+    // The piece that `from` lies in may begin before it.
+    let at = Number(
+      this.#sql.start.get(pieceId(stream.id, 0), pieceId(stream.id, from))?.id ?? pieceId(stream.id, from),
+    );
+    while (readings < limit && bytes < maxSliceBytes) {
+      const rows = this.#sql.select.all(at, end, fromTs, toTs);
+      if (rows.length === 0) break;
       for (const row of rows) {
-        at = Number(row.first) + 1;
-        for (const frame of this.#open(stream, row)) {
-          const kept = trim(frame, from, to);
+        if (readings >= limit || bytes >= maxSliceBytes) break;
+        at = Number(row.id) + 1;
+        for (const frame of this.#open(stream, row, stream.fields)) {
+          const kept = sliceFrame(frame, from, to);
           if (!kept) continue;
           frames.push(kept);
           readings += kept.count;
+          bytes += Number(row.bytes);
         }
-        if (readings >= limit) break;
       }
-      if (rows.length === 0) break;
     }
     return frames;
   }
 
-  #open(stream: KnownStream, row: Row): Frame[] {
-    const first = Number(row.first);
+  #open(stream: KnownStream, row: Row, fields: readonly string[] | null): Frame[] {
+    const first = sequenceOf(Number(row.id));
     try {
-      const packed = this.#options.rows.open(stream.id, row.is_block === 1 ? "block" : "tail", first, row.body_sealed);
+      const sealed = this.#sql.body.get(Number(row.id))?.body_sealed;
+      const packed = this.#options.rows.open(stream.id, row.state === block ? "block" : "tail", first, sealed);
       const layout = stream.layouts[Number(row.layout)] ?? [];
       const frames = decodeFrames(packed, stream.name, layout);
-      return layout === stream.fields ? frames : frames.map((frame) => rearrange(frame, stream.fields));
+      return fields === null || layout === fields ? frames : frames.map((frame) => withFields(frame, fields));
     } catch (thrown) {
       if (thrown instanceof TidegateError && thrown.code !== "PIECE_CORRUPT") throw thrown;
-      this.#quarantine(stream, row, reasonOf(thrown));
+      this.#setApart(stream, row, reasonOf(thrown));
       return [];
     }
   }
 
-  #quarantine(stream: KnownStream, row: Row, reason: string): void {
-    const first = Number(row.first);
-    const count = Number(row.count);
-    this.#setApart.run(stream.id, first, count, row.body_sealed as Uint8Array);
-    this.#remove.run(stream.id, first);
-    this.#options.onCorrupt(stream, count, reason);
+  #setApart(stream: KnownStream, row: Row, reason: string): void {
+    const [count, bytes] = [Number(row.count), Number(row.bytes)];
+    try {
+      this.#options.db.transaction(() => {
+        this.#sql.setApart.run(Number(row.id));
+        this.#count(stream, Number(row.state), -1, count, bytes);
+        this.#count(stream, apart, 1, count, bytes);
+        this.#options.onCorrupt(stream, count, reason);
+      });
+    } catch {
+      // A disk that takes nothing: the piece is skipped all the same, and set apart another time.
+    }
   }
 
   /** Whether merging is worth it. */
   isRipe(stream: KnownStream): boolean {
-    const row = this.#tailCounts.get(stream.id);
-    return Number(row?.readings ?? 0) >= this.#options.blockReadings || Number(row?.tails ?? 0) >= maxTails;
+    const { tail_readings: readings, tail_bytes: bytes, tails } = this.#sql.totals.get(stream.id) ?? {};
+    if (Number(tails) < 2) return false;
+    return Number(readings) >= this.#options.blockReadings || Number(bytes) >= maxBlockBytes;
   }
 
   /**
@@ -133,53 +151,53 @@ export class Pieces {
    * @returns readings merged; 0 when there is nothing to do
    */
   merge(stream: KnownStream): number {
-    return this.#options.db.transaction(() => {
-      const tails = this.#tails.all(stream.id);
+    const { db, blockReadings } = this.#options;
+    return db.transaction(() => {
+      const merged = Number(this.#sql.totals.get(stream.id)?.merged ?? 0);
+      const tails = this.#sql.tails.all(pieceId(stream.id, merged), pieceId(stream.id + 1, 0), blockReadings);
       const frames: Frame[] = [];
-      let readings = 0;
-      let age = 0;
-      const layout = Number(tails[0]?.layout ?? 0);
+      let [readings, bytes, age, next] = [0, 0, 0, 0];
+      const layout = tails[0]?.layout;
       for (const row of tails) {
-        const isNext = frames.length === 0 || Number(row.first) === (frames[0]?.first ?? 0) + readings;
-        if (readings >= this.#options.blockReadings || Number(row.layout) !== layout || !isNext) break;
-        // Merging keeps the layout of what it merges.
-        const opened = this.#open({ ...stream, fields: stream.layouts[layout] ?? [] }, row);
+        const first = sequenceOf(Number(row.id));
+        const isNext = frames.length === 0 || first === next;
+        const isFull = readings >= blockReadings || bytes >= maxBlockBytes;
+        if (isFull || row.layout !== layout || !isNext) break;
+        const opened = this.#open(stream, row, null);
+        // Payloads of only some readings could not be told apart in a block.
+        const isOther =
+          frames.length > 0 && (frames[0]?.payloads === undefined) !== (opened[0]?.payloads === undefined);
+        if (opened.length > 0 && isOther) break;
+        next = first + Number(row.count);
         if (opened.length === 0) break;
         frames.push(...opened);
         readings += Number(row.count);
+        bytes += Number(row.bytes);
         age = Number(row.age);
-        this.#remove.run(stream.id, Number(row.first));
+        this.remove(stream, row);
       }
-      if (frames.length > 0) this.#write(stream, frames, true, layout, age, blockLevel);
+      if (frames.length > 0) this.#write(stream, frames, true, Number(layout), age, blockLevel);
+      if (next > merged) this.#sql.setMerged.run(next, stream.id);
       return readings;
     });
   }
 }
 
-/** The part of a frame between two sequence numbers. */
-function trim(frame: Frame, from: number, to: number): Frame | null {
-  const start = Math.max(0, from - frame.first);
-  const end = Math.min(frame.count, to - frame.first);
-  if (start >= end) return null;
-  if (start === 0 && end === frame.count) return frame;
-  return {
-    ...frame,
-    first: frame.first + start,
-    count: end - start,
-    source: frame.source.slice(start, end),
-    ts: frame.ts.slice(start, end),
-    arrived: frame.arrived.slice(start, end),
-    flags: frame.flags.slice(start, end),
-    values: frame.values.map((column) => column.slice(start, end)),
-    ...(frame.payloads ? { payloads: frame.payloads.slice(start, end) } : {}),
-  };
-}
-
-/** A frame with the fields that the stream has today. */
-function rearrange(frame: Frame, fields: readonly string[]): Frame {
-  const values = fields.map((name) => {
-    const column = frame.values[frame.fields.indexOf(name)];
-    return column ?? new Float64Array(frame.count).fill(Number.NaN);
-  });
-  return { ...frame, fields, values };
-}
+const columns = "id, count, state, layout, from_ts, to_ts, age, length(body_sealed) AS bytes";
+const statements = {
+  insert: "INSERT INTO piece VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  remove: "DELETE FROM piece WHERE id = ?",
+  setApart: `UPDATE piece SET state = ${apart} WHERE id = ?`,
+  start: `SELECT id FROM piece WHERE id >= ? AND id <= ? AND state <> ${apart} ORDER BY id DESC LIMIT 1`,
+  select: `SELECT ${columns} FROM piece
+    WHERE id >= ? AND id < ? AND to_ts >= ? AND from_ts < ? AND state <> ${apart} ORDER BY id LIMIT 64`,
+  body: "SELECT body_sealed FROM piece WHERE id = ?",
+  tails: `SELECT ${columns} FROM piece WHERE id >= ? AND id < ? AND state = ${tail} ORDER BY id LIMIT ?`,
+  oldest: `SELECT ${columns} FROM piece WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`,
+  totals: "SELECT merged, tails, tail_readings, tail_bytes FROM stream WHERE id = ?",
+  setMerged: "UPDATE stream SET merged = ? WHERE id = ?",
+  countTail: `UPDATE stream SET readings = readings + ?, bytes = bytes + ?, tails = tails + ?,
+    tail_readings = tail_readings + ?, tail_bytes = tail_bytes + ? WHERE id = ?`,
+  countBlock: "UPDATE stream SET readings = readings + ?, bytes = bytes + ?, blocks = blocks + ? WHERE id = ?",
+  countApart: "UPDATE stream SET bytes = bytes + ?, apart = apart + ? WHERE id = ?",
+} as const;

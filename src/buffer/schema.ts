@@ -1,40 +1,53 @@
-/** Schema of buffer.db, migration by migration. Names and values stand only in sealed columns (`*_sealed`). */
+/**
+ * Schema of buffer.db, migration by migration. Names and values stand only in sealed columns (`*_sealed`). Few tables,
+ * and few indexes: each costs a page, and each page that a commit touches is written again.
+ *
+ * - `stream`: a stream's numbers and running totals; `merged`: below it there are no tails.
+ * - `piece`: readings; `id` is made of stream and sequence number (`pieceId`), so that the table needs no index.
+ *   `state`: a tail (0), a block (1), or set apart because it did not open (2).
+ * - `item`: what is few: see `itemKinds`.
+ */
 export const bufferMigrations: readonly string[] = [
-  `CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-   CREATE TABLE stream (
-     id INTEGER PRIMARY KEY,
-     name_sealed BLOB NOT NULL,
-     next INTEGER NOT NULL DEFAULT 0,
-     inferred INTEGER NOT NULL DEFAULT 0,
-     aggregated INTEGER NOT NULL DEFAULT 0,
-     uplinked INTEGER NOT NULL DEFAULT 0);
-   CREATE TABLE layout (
-     stream INTEGER NOT NULL, id INTEGER NOT NULL, fields_sealed BLOB NOT NULL,
-     PRIMARY KEY (stream, id)) WITHOUT ROWID;
-   CREATE TABLE source (
-     stream INTEGER NOT NULL, id INTEGER NOT NULL, source_sealed BLOB NOT NULL,
-     PRIMARY KEY (stream, id)) WITHOUT ROWID;
+  `CREATE TABLE stream (
+     id INTEGER PRIMARY KEY, name_sealed BLOB NOT NULL,
+     next INTEGER NOT NULL, inferred INTEGER NOT NULL, aggregated INTEGER NOT NULL, uplinked INTEGER NOT NULL,
+     merged INTEGER NOT NULL DEFAULT 0, readings INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
+     blocks INTEGER NOT NULL DEFAULT 0, tails INTEGER NOT NULL DEFAULT 0, tail_readings INTEGER NOT NULL DEFAULT 0,
+     tail_bytes INTEGER NOT NULL DEFAULT 0, apart INTEGER NOT NULL DEFAULT 0);
    CREATE TABLE piece (
-     stream INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-     is_block INTEGER NOT NULL, layout INTEGER NOT NULL,
-     from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, age INTEGER NOT NULL,
-     body_sealed BLOB NOT NULL,
-     PRIMARY KEY (stream, first));
+     id INTEGER PRIMARY KEY, count INTEGER NOT NULL, state INTEGER NOT NULL, layout INTEGER NOT NULL,
+     from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL, age INTEGER NOT NULL, body_sealed BLOB NOT NULL);
    CREATE TABLE outbox (
-     lane INTEGER NOT NULL, n INTEGER NOT NULL, stream INTEGER NOT NULL, is_aggregate INTEGER NOT NULL,
-     at INTEGER NOT NULL, body_sealed BLOB NOT NULL,
-     PRIMARY KEY (lane, n)) WITHOUT ROWID;
-   CREATE TABLE dead (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, body_sealed BLOB NOT NULL);
-   CREATE TABLE snapshot (
-     stream INTEGER NOT NULL, name TEXT NOT NULL, sequence INTEGER NOT NULL, body_sealed BLOB NOT NULL,
-     PRIMARY KEY (stream, name)) WITHOUT ROWID;
-   CREATE TABLE dropped (
-     stream INTEGER NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
-     PRIMARY KEY (stream, reason)) WITHOUT ROWID;
-   CREATE TABLE quarantine (
-     stream INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, body BLOB NOT NULL,
-     PRIMARY KEY (stream, first)) WITHOUT ROWID;`,
+     lane INTEGER, n INTEGER, stream INTEGER NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+     body_sealed BLOB NOT NULL, PRIMARY KEY (lane, n)) WITHOUT ROWID;
+   CREATE TABLE dead (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, body_sealed BLOB NOT NULL);
+   CREATE TABLE item (
+     kind INTEGER, stream INTEGER, key, number INTEGER, body_sealed BLOB, PRIMARY KEY (kind, stream, key)) WITHOUT ROWID;`,
 ];
+
+/**
+ * What a row of `item` is. layout: field names, by number; source: by index; snapshot: state of a stream's path, by
+ * name; dropped: how many readings, by reason; mark: a number of the journal itself, by name (stream 0).
+ */
+export const itemKinds = { mark: 0, layout: 1, source: 2, snapshot: 3, dropped: 4 } as const;
+
+/** States of a piece. */
+export const pieceStates = { tail: 0, block: 1, apart: 2 } as const;
+
+/** Streams have numbers below 1,024 and readings numbers below this, so that a piece's id is an exact number. */
+const maxSequence = 2 ** 43;
+export const maxStreams = 1_023;
+
+export const pieceId = (stream: number, sequence: number): number =>
+  stream * maxSequence + Math.min(sequence, maxSequence - 1);
+
+export const sequenceOf = (id: number): number => id % maxSequence;
+
+/**
+ * Where numbers of readings and of the outbox begin in the file of an epoch: above all that earlier files gave out, so
+ * that a number is not used twice and a late receipt takes nothing that was not received.
+ */
+export const firstNumber = (epoch: number): number => Math.min(epoch - 1, 31) * 2 ** 38;
 
 /** Schema of state.db: wrapped keys and small values that are never set aside. */
 export const stateMigrations: readonly string[] = [

@@ -5,20 +5,20 @@ import { corrupt } from "./byte-stream.ts";
 /** Seals and opens the rows of one buffer file: its epoch is part of every key. */
 export class SealedRows {
   readonly #keys: StorageKeys;
-  readonly #epoch: number;
+  readonly epoch: number;
 
   constructor(keys: StorageKeys, epoch: number) {
     this.#keys = keys;
-    this.#epoch = epoch;
+    this.epoch = epoch;
   }
 
   /** Makes the key of a stream unless it is there. Stream 0 is the gateway itself. */
   begin(stream: number): void {
-    this.#keys.begin(stream, this.#epoch);
+    this.#keys.begin(stream, this.epoch);
   }
 
   seal(stream: number, kind: SealedKind, sequence: number, plain: Uint8Array): Buffer {
-    return Buffer.from(seal(plain, this.#keys.pieceKey(stream, this.#epoch, kind, sequence)));
+    return Buffer.from(seal(plain, this.#keys.pieceKey(stream, this.epoch, kind, sequence)));
   }
 
   sealJson(stream: number, kind: SealedKind, sequence: number, value: unknown): Buffer {
@@ -27,8 +27,7 @@ export class SealedRows {
 
   /** @throws TidegateError PIECE_CORRUPT, KEY_DESTROYED */
   open(stream: number, kind: SealedKind, sequence: number, sealed: unknown): Uint8Array {
-    const plain =
-      sealed instanceof Uint8Array && open(sealed, this.#keys.pieceKey(stream, this.#epoch, kind, sequence));
+    const plain = sealed instanceof Uint8Array && open(sealed, this.#keys.pieceKey(stream, this.epoch, kind, sequence));
     if (!plain) throw corrupt("its seal does not hold");
     return plain;
   }

@@ -1,18 +1,18 @@
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
-import { Database, lockFile } from "../drivers/sqlite.ts";
+import { lockFile } from "../drivers/sqlite.ts";
 import { AgeClock } from "./age-clock.ts";
-import type { BufferStats, Commit, Range, StreamSetup, StreamState, StreamStats } from "./commit.ts";
-import { Dictionary, type KnownStream, stateOf } from "./dictionary.ts";
-import { Ledger } from "./ledger.ts";
-import { Pieces } from "./pieces.ts";
-import { type Limits, type Removed, Retention } from "./retention.ts";
-import { bufferMigrations } from "./schema.ts";
-import { SealedRows } from "./sealed-rows.ts";
+import { BufferFile, type Heritage } from "./buffer-file.ts";
+import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
+import { stateOf } from "./dictionary.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Limits, Removed } from "./retention.ts";
+import { asideBytes, removeAside, setAside } from "./set-aside.ts";
 import { StateFile } from "./state-file.ts";
+import { statsOf } from "./stats.ts";
 
 export type StoreOptions = {
   readonly dir: string;
@@ -26,183 +26,174 @@ export type StoreOptions = {
 
 /** What the store tells besides its answers. */
 export type StoreEvent =
-  | { readonly event: "set-aside"; readonly file: string; readonly reason: string }
-  | { readonly event: "corrupt"; readonly stream: string; readonly readings: number; readonly reason: string }
-  | { readonly event: "ready" }
+  | { readonly event: "set-aside"; readonly file: string; readonly isKept: boolean; readonly reason: string }
+  | {
+      readonly event: "corrupt";
+      readonly stream: string | null;
+      readonly what: "piece" | "outbox" | "dead";
+      readonly readings: number;
+      readonly reason: string;
+    }
   | { readonly event: "removed"; readonly removed: readonly Removed[] };
+
+/** The files are open. */
+export type StoreReady = { readonly event: "ready" };
 
 const epochName = "buffer/epoch";
 const ageName = "buffer/age";
 const wallName = "buffer/wall";
+/** How often a commit that finds no room makes some. */
+const maxRounds = 8;
 
 /** The journal's files, opened; every call blocks. It lives in the journal thread. */
 export class Store {
   readonly #options: StoreOptions;
   readonly #tell: (event: StoreEvent) => void;
+  readonly #file: string;
   readonly #lock: { release(): void };
   readonly #state: StateFile;
-  readonly #db: Database;
-  readonly #streams: Dictionary;
-  readonly #pieces: Pieces;
-  readonly #ledger: Ledger;
-  readonly #retention: Retention;
+  readonly #keys: StorageKeys;
   readonly #age: AgeClock;
+  #buffer: BufferFile;
 
   /** @throws TidegateError DATA_DIR_IN_USE, KEY_WRONG, STORAGE_UNREADABLE, STORAGE_FAILED */
   constructor(options: StoreOptions, tell: (event: StoreEvent) => void) {
-    const { dir, storageRoot, streams, limits, blockReadings, synchronous } = options;
+    const { dir, storageRoot, synchronous } = options;
     this.#options = options;
     this.#tell = tell;
+    this.#file = join(dir, "buffer.db");
+    this.#lock = lockDirectory(dir);
+    let state: StateFile | undefined;
     try {
-      mkdirSync(dir, { recursive: true, mode: 0o750 });
-      const lock = lockFile(join(dir, "lock"));
-      if (!lock) throw new TidegateError("DATA_DIR_IN_USE", { dir });
-      this.#lock = lock;
+      state = new StateFile(join(dir, "state.db"), synchronous);
+      this.#state = state;
+      this.#keys = new StorageKeys(storageRoot, state);
+      this.#buffer = this.#open();
+      const [age, wall] = [state.number(ageName), state.number(wallName)];
+      this.#age = new AgeClock(age === null || wall === null ? null : { age, wall }, Date.now(), performance.now());
     } catch (thrown) {
-      throw thrown instanceof TidegateError ? thrown : failed(thrown);
+      state?.close();
+      this.#lock.release();
+      throw failed(thrown);
     }
-    this.#state = new StateFile(join(dir, "state.db"), synchronous);
-    const keys = new StorageKeys(storageRoot, this.#state);
-    this.#db = this.#openBuffer(join(dir, "buffer.db"));
-    this.#db.limit(limits.maxBytes);
-    const rows = new SealedRows(keys, this.#state.number(epochName) ?? 1);
-    rows.begin(0);
-    this.#streams = new Dictionary(this.#db, rows);
-    this.#db.transaction(() => streams.map((stream) => this.#streams.open(stream)));
-    this.#ledger = new Ledger(this.#db, rows, this.#streams);
-    this.#pieces = new Pieces({ db: this.#db, rows, blockReadings, onCorrupt: (...facts) => this.#corrupt(...facts) });
-    this.#retention = new Retention(this.#db, this.#streams, this.#ledger, streams, limits);
-    const [age, wall] = [this.#state.number(ageName), this.#state.number(wallName)];
-    this.#age = new AgeClock(age === null || wall === null ? null : { age, wall }, Date.now(), performance.now());
   }
 
   /** Opens buffer.db; one that will not open is set aside for a new one, so that the gateway goes on. */
-  #openBuffer(file: string): Database {
-    const { synchronous } = this.#options;
+  #open(): BufferFile {
+    const epoch = this.#state.number(epochName);
+    // The epoch is written before the first buffer.db: a file without it was sealed with keys that are gone.
+    if (epoch === null && existsSync(this.#file)) return this.#replace("state.db is new: the keys to it are gone");
+    if (epoch === null) this.#state.putNumber(epochName, 1);
     try {
-      const db = new Database(file, { synchronous });
-      db.migrate(bufferMigrations);
-      return db;
+      return this.#openFile(epoch ?? 1);
     } catch (thrown) {
-      const code = String((thrown as { code?: string }).code ?? "");
-      if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw failed(thrown);
-      this.#setAside(file, reasonOf(thrown));
-      const db = new Database(file, { synchronous });
-      db.migrate(bufferMigrations);
-      return db;
+      if (!isDamage(thrown)) throw thrown;
+      return this.#replace(reasonOf(thrown));
     }
   }
 
-  #setAside(file: string, reason: string): void {
-    const aside = `${file}.aside`;
-    rmSync(aside, { force: true });
-    // Its log belongs to it alone: replayed into the new file it would destroy that, too.
-    for (const end of ["-wal", "-shm"]) rmSync(file + end, { force: true });
-    const isSmall = existsSync(file) && statSync(file).size < this.#options.limits.maxBytes / 2;
-    if (isSmall) renameSync(file, aside);
-    else rmSync(file, { force: true });
-    // Numbers start anew in the new file: under another epoch, so that no key is used for two things.
-    this.#state.putNumber(epochName, (this.#state.number(epochName) ?? 1) + 1);
-    this.#tell({ event: "set-aside", file: isSmall ? aside : file, reason });
+  #openFile(epoch: number, heritage?: Heritage): BufferFile {
+    const { streams, limits, blockReadings, synchronous } = this.#options;
+    return new BufferFile(
+      {
+        ...{ file: this.#file, keys: this.#keys, epoch, streams, limits, blockReadings, synchronous },
+        onCorrupt: (stream, what, readings, reason) => this.#tell({ event: "corrupt", stream, what, readings, reason }),
+      },
+      heritage,
+    );
   }
 
-  #corrupt(stream: KnownStream, readings: number, reason: string): void {
-    this.#ledger.countDropped(stream.id, "corrupt", readings);
-    this.#tell({ event: "corrupt", stream: stream.name, readings, reason });
+  #replace(reason: string, heritage?: Heritage): BufferFile {
+    const epoch = (this.#state.number(epochName) ?? 0) + 1;
+    // First: should the power fail now, the old file is of an epoch that is over, and is set aside after all.
+    this.#state.putNumber(epochName, epoch);
+    const isKept = setAside(this.#file, this.#options.limits.maxBytes / 2);
+    this.#tell({ event: "set-aside", file: this.#file, isKept, reason });
+    return this.#openFile(epoch, heritage);
   }
 
-  stateOf(name: string): StreamState {
-    return stateOf(this.#known(name));
+  /** Goes on in a new file when the old one turns out to be damaged: numbers, sources and cursors are still known. */
+  #renew(reason: string): void {
+    const { heritage, db } = this.#buffer;
+    db.close();
+    this.#buffer = this.#replace(reason, heritage);
   }
 
-  /**
-   * Writes a commit in one transaction. When the budget is reached, the oldest readings make room and it is tried once more.
-   * @throws TidegateError STORAGE_FAILED: nothing of it is stored
-   */
-  commit(commit: Commit): void {
+  /** Runs `work` on the file, and once more on a new one when it is damaged. */
+  #withFile<T>(work: (buffer: BufferFile) => T): T {
     try {
-      this.#write(commit);
+      return work(this.#buffer);
     } catch (thrown) {
-      if ((thrown as { code?: string }).code !== "SQLITE_FULL") throw failed(thrown);
+      if (!isDatabaseDamage(thrown)) throw failed(thrown);
       try {
-        this.#makeRoom();
-        this.#write(commit);
+        this.#renew(reasonOf(thrown));
+        return work(this.#buffer);
       } catch (again) {
         throw failed(again);
       }
     }
   }
 
-  #makeRoom(): void {
-    this.#db.checkpoint();
-    const room = Math.max(2 ** 18, this.#options.limits.maxBytes * 0.05);
-    const removed = this.#db.transaction(() => this.#retention.makeRoom(room));
-    if (removed.length > 0) this.#tell({ event: "removed", removed });
+  stateOf(name: string): StreamState {
+    return stateOf(this.#buffer.known(name));
   }
 
-  #write(commit: Commit): void {
-    const marks = this.#ledger.marks;
-    const next = new Map<KnownStream, number>();
-    try {
-      this.#db.transaction(() => {
-        const age = this.#age.now(performance.now());
-        for (const { stream, at, sources } of commit.sources)
-          this.#streams.writeSources(this.#known(stream), at, sources);
-        for (const frame of commit.frames) {
-          const stream = this.#known(frame.stream);
-          this.#pieces.append(stream, frame, age);
-          next.set(stream, Math.max(next.get(stream) ?? stream.next, frame.first + frame.count));
+  /**
+   * Writes a commit in one transaction. When there is no room, the oldest readings make some.
+   * @throws TidegateError STORAGE_FAILED: nothing of it is stored
+   */
+  commit(commit: Commit): void {
+    this.#withFile((buffer) => {
+      for (let round = 0; ; round++)
+        try {
+          return buffer.write(commit, this.#age.now(performance.now()));
+        } catch (thrown) {
+          if (codeOf(thrown) !== "SQLITE_FULL" || round === maxRounds || !this.#makeRoom(buffer)) throw thrown;
         }
-        for (const name of new Set([...commit.frames.map(({ stream }) => stream), ...Object.keys(commit.cursors)])) {
-          const stream = this.#known(name);
-          this.#streams.writeProgress(stream, next.get(stream) ?? stream.next, advanced(stream, commit.cursors[name]));
-        }
-        this.#ledger.addOutbox(commit.outbox, Date.now());
-        this.#ledger.addDead(commit.dead);
-        this.#ledger.putSnapshots(commit.snapshots);
-        for (const { stream, reason, n } of commit.dropped)
-          this.#ledger.countDropped(this.#streams.get(stream)?.id ?? 0, reason, n);
-      });
-    } catch (thrown) {
-      this.#ledger.resetMarks(marks);
-      throw thrown;
-    }
-    // The memory follows the disk, never the other way round.
-    for (const [stream, end] of next) stream.next = end;
-    for (const [name, cursors] of Object.entries(commit.cursors)) {
-      const stream = this.#known(name);
-      stream.cursors = advanced(stream, cursors);
-    }
-    for (const { stream, at, sources } of commit.sources) {
-      const known = this.#known(stream);
-      known.sources.length = at;
-      known.sources.push(...sources);
-    }
+    });
   }
 
+  /** @returns whether it is worth trying again */
+  #makeRoom({ db, retention }: BufferFile): boolean {
+    const isAside = asideBytes(this.#file) > 0;
+    removeAside(this.#file);
+    // The log may hold what is long in the file; and to delete takes room in it.
+    db.checkpoint();
+    const room = Math.max(2 ** 16, Math.min(2 ** 24, this.#options.limits.maxBytes * 0.02));
+    const removed = db.transaction(() => retention.makeRoom(room));
+    if (removed.length > 0) {
+      this.#tell({ event: "removed", removed });
+      // A full disk needs the pages back, a full budget does not: the next commit takes them.
+      if (retention.isDiskShort) db.shrink(room / 1024);
+      db.checkpoint();
+    }
+    return isAside || removed.length > 0;
+  }
+
+  /** A bounded slice of readings, by sequence number. */
   read(name: string, range: Range): Frame[] {
-    return this.#pieces.read(this.#known(name), range);
+    return this.#withFile((buffer) => buffer.pieces.read(buffer.known(name), range));
   }
 
   outboxAfter(...args: Parameters<Ledger["outboxAfter"]>) {
-    return this.#ledger.outboxAfter(...args);
+    return this.#withFile(({ ledger }) => ledger.outboxAfter(...args));
   }
 
   receipt(...args: Parameters<Ledger["receipt"]>): number {
-    return this.#ledger.receipt(...args);
+    return this.#withFile(({ ledger }) => ledger.receipt(...args));
   }
 
   dead(...args: Parameters<Ledger["dead"]>) {
-    return this.#ledger.dead(...args);
+    return this.#withFile(({ ledger }) => ledger.dead(...args));
   }
 
   removeDead(...args: Parameters<Ledger["removeDead"]>): number {
-    return this.#ledger.removeDead(...args);
+    return this.#withFile(({ ledger }) => ledger.removeDead(...args));
   }
 
   snapshot(...args: Parameters<Ledger["snapshot"]>) {
     try {
-      return this.#ledger.snapshot(...args);
+      return this.#buffer.ledger.snapshot(...args);
     } catch {
       // Without it windows are rebuilt from readings.
       return null;
@@ -217,16 +208,15 @@ export class Store {
     this.#state.put(`value/${name}`, value);
   }
 
-  /** Merges tails of every stream where it is worth it. @returns readings merged */
-  merge(): number {
-    let merged = 0;
-    for (const stream of this.#streams.all)
-      while (this.#pieces.isRipe(stream)) {
-        const readings = this.#pieces.merge(stream);
-        if (readings === 0) break;
-        merged += readings;
+  /** Merges one block of the first stream where it is worth it. @returns readings merged; 0: nothing is left to do */
+  mergeStep(): number {
+    return this.#withFile(({ streams, pieces }) => {
+      for (const stream of streams.all) {
+        const readings = pieces.isRipe(stream) ? pieces.merge(stream) : 0;
+        if (readings > 0) return readings;
       }
-    return merged;
+      return 0;
+    });
   }
 
   /** One bounded pass of retention; true when another is due. */
@@ -234,82 +224,66 @@ export class Store {
     const age = this.#age.now(performance.now());
     this.#state.putNumber(ageName, age);
     this.#state.putNumber(wallName, Date.now());
-    const removed = this.#retention.pass(age);
-    if (removed.length === 0) return false;
-    this.#db.shrink(1_024);
-    this.#tell({ event: "removed", removed });
-    return true;
+    return this.#withFile(({ db, retention }) => {
+      // What was set aside goes first: it is of no more use to the gateway than to be looked at.
+      if (retention.excess(asideBytes(this.#file)) > 0) removeAside(this.#file);
+      const removed = retention.pass(age, asideBytes(this.#file));
+      if (removed.length === 0) return false;
+      if (retention.isDiskShort) db.shrink(4_096);
+      db.checkpoint();
+      this.#tell({ event: "removed", removed });
+      return true;
+    });
   }
 
+  /** Moves the logs into the files and gives free pages back. @returns false when a reader stood in the way */
   checkpoint(): boolean {
     this.#state.checkpoint();
-    return this.#db.checkpoint();
+    return this.#withFile(({ db }) => {
+      db.shrink(4_096);
+      return db.checkpoint();
+    });
   }
 
   stats(): BufferStats {
-    const { messages, oldest, dead, quarantined } = this.#ledger.counts();
-    const { used, wal } = this.#db.sizes;
-    return {
-      streams: Object.fromEntries(this.#streams.all.map((stream) => [stream.name, this.#statsOf(stream)])),
-      walBytes: wal,
-      fileBytes: used,
-      outbox: {
-        messages,
-        oldestAgeSeconds: oldest === null ? 0 : Math.max(0, Math.round((Date.now() - oldest) / 1000)),
-      },
-      deadLetters: dead,
-      quarantined,
-    };
-  }
-
-  #statsOf(stream: KnownStream): StreamStats {
-    const row = this.#db
-      .prepare(
-        `SELECT coalesce(sum(count), 0) AS readings, coalesce(sum(is_block), 0) AS blocks, count(*) AS pieces,
-         coalesce(sum(length(body_sealed)), 0) AS bytes, min(from_ts) AS oldest, max(to_ts) AS newest
-         FROM piece WHERE stream = ?`,
-      )
-      .get(stream.id);
-    const number = (name: string) => Number(row?.[name] ?? 0);
-    const time = (name: string) => (row?.[name] === null ? null : number(name));
-    return {
-      readings: number("readings"),
-      blocks: number("blocks"),
-      tails: number("pieces") - number("blocks"),
-      bytes: number("bytes"),
-      oldest: time("oldest"),
-      newest: time("newest"),
-      dropped: this.#ledger.droppedOf(stream.id),
-    };
+    return this.#withFile((buffer) => statsOf(buffer, asideBytes(this.#file), Date.now()));
   }
 
   /** Closes the files and gives the directory free. */
   close(): void {
     try {
-      this.#db.close();
+      this.#buffer.db.close();
       this.#state.close();
     } finally {
       this.#lock.release();
     }
   }
-
-  #known(name: string): KnownStream {
-    const stream = this.#streams.get(name);
-    if (!stream) throw new TidegateError("BUG", { detail: `the journal knows no stream ${name}` });
-    return stream;
-  }
 }
 
-/** Cursors only grow: work that was done stays done. */
-const advanced = ({ cursors }: KnownStream, to: Partial<KnownStream["cursors"]> = {}) => ({
-  inferred: Math.max(cursors.inferred, to.inferred ?? 0),
-  aggregated: Math.max(cursors.aggregated, to.aggregated ?? 0),
-  uplinked: Math.max(cursors.uplinked, to.uplinked ?? 0),
-});
+function lockDirectory(dir: string): { release(): void } {
+  let lock: { release(): void } | null;
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    lock = lockFile(join(dir, "lock"));
+  } catch (thrown) {
+    throw failed(thrown);
+  }
+  if (!lock) throw new TidegateError("DATA_DIR_IN_USE", { dir });
+  return lock;
+}
+
+const codeOf = (thrown: unknown): string => String((thrown as { code?: unknown } | null)?.code ?? "");
+
+/** The file's own structure is broken. */
+const isDatabaseDamage = (thrown: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB)/.test(codeOf(thrown));
+
+/** Nothing can be made of the file: broken, or its names do not open. */
+const isDamage = (thrown: unknown): boolean =>
+  isDatabaseDamage(thrown) || ["PIECE_CORRUPT", "KEY_DESTROYED"].includes(codeOf(thrown));
 
 function failed(thrown: unknown): TidegateError {
   if (thrown instanceof TidegateError) return thrown;
-  const code = (thrown as { code?: string }).code;
+  const code = codeOf(thrown);
   const reason = code ? `${reasonOf(thrown)} (${code})` : reasonOf(thrown);
   return new TidegateError("STORAGE_FAILED", { reason }, { cause: thrown });
 }

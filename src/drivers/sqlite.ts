@@ -60,6 +60,12 @@ export class Database {
     return this.#db.prepare(sql) as unknown as Statement;
   }
 
+  /** Prepares a table of statements. */
+  prepareAll<K extends string>(table: Readonly<Record<K, string>>): Record<K, Statement> {
+    const prepared = Object.entries<string>(table).map(([name, sql]) => [name, this.prepare(sql)]);
+    return Object.fromEntries(prepared) as Record<K, Statement>;
+  }
+
   /** Runs `work` in one transaction: all of it or nothing. */
   transaction<T>(work: () => T): T {
     return this.#db.transaction(work).immediate();
@@ -75,11 +81,12 @@ export class Database {
     return row?.busy === 0;
   }
 
-  /** Bytes in use (free pages do not count) and those of the log. */
-  get sizes(): { used: number; wal: number } {
-    const pages = Number(this.pragma("page_count")) - Number(this.pragma("freelist_count"));
+  /** Bytes in use, those of free pages, and those of the log. */
+  get sizes(): { used: number; free: number; wal: number } {
+    const free = Number(this.pragma("freelist_count"));
+    const used = Number(this.pragma("page_count")) - free;
     const wal = `${this.file}-wal`;
-    return { used: pages * pageSize, wal: existsSync(wal) ? statSync(wal).size : 0 };
+    return { used: used * pageSize, free: free * pageSize, wal: existsSync(wal) ? statSync(wal).size : 0 };
   }
 
   /** The file never grows past this. */
@@ -87,9 +94,10 @@ export class Database {
     this.pragma(`max_page_count = ${Math.max(64, Math.floor(bytes / pageSize))}`);
   }
 
-  /** Gives free pages back to the disk, some at a time. */
+  /** Gives up to so many free pages back to the disk. */
   shrink(pages: number): void {
-    this.pragma(`incremental_vacuum(${pages})`);
+    // It frees one page a step: all its rows have to be asked for.
+    this.#db.pragma(`incremental_vacuum(${pages})`);
   }
 
   close(): void {

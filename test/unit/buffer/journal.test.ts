@@ -146,7 +146,7 @@ describe("the journal", () => {
     await journal.commit(commitOf({ frames: [frame(env.name, 10, 10)] }));
     await close(journal);
     const db = new Database(join(dir, "buffer.db"));
-    db.prepare("UPDATE piece SET body_sealed = zeroblob(100) WHERE first = 0").run();
+    db.prepare("UPDATE piece SET body_sealed = zeroblob(100) WHERE id = (SELECT min(id) FROM piece)").run();
     db.close();
     const again = await start();
     expect(valuesOf(await again.read(env.name, { limit: 100 }))).toEqual(Array.from({ length: 10 }, (_, i) => 10 + i));

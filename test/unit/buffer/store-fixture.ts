@@ -98,3 +98,13 @@ export function readAll(store: Store, name = stream): [number, number][] {
 }
 
 export const sequence = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Merges until nothing is left to do. @returns readings merged */
+export function mergeAll(store: Store): number {
+  let merged = 0;
+  for (;;) {
+    const readings = store.mergeStep();
+    if (readings === 0) return merged;
+    merged += readings;
+  }
+}

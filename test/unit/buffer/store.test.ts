@@ -4,6 +4,7 @@ import {
   commitOf,
   fields,
   frameAt,
+  mergeAll,
   newFolder,
   openStore,
   readAll,
@@ -23,7 +24,7 @@ describe("the store", () => {
     for (const frame of frames) store.commit(commitOf([frame]));
     expect(store.read(stream, { limit: 1_000 })).toEqual(frames);
     const before = readAll(store);
-    expect(store.merge()).toBe(90);
+    expect(mergeAll(store)).toBe(90);
     expect(readAll(store)).toEqual(before);
     closeStore(store);
     store = openStore({ dir });
@@ -34,7 +35,7 @@ describe("the store", () => {
   it("reads slices by sequence number and by time", () => {
     const store = openStore({ dir: newFolder() });
     for (let n = 0; n < 200; n += 40) store.commit(commitOf([frameAt(n, 40)]));
-    store.merge();
+    mergeAll(store);
     const slice = store.read(stream, { from: 35, to: 101, limit: 1_000 });
     expect(slice.flatMap((frame) => sequence(frame.first, frame.first + frame.count))).toEqual(sequence(35, 101));
     const at = 1_700_000_000_000 + 150 * 5_000;
@@ -110,7 +111,7 @@ describe("the store", () => {
     store.commit(commitOf([frameAt(0, 70)]));
     store.commit(commitOf([frameAt(100, 20)]));
     store.commit(commitOf([frameAt(120, 50)]));
-    store.merge();
+    mergeAll(store);
     expect(sequences(readAll(store))).toEqual([...sequence(0, 70), ...sequence(100, 170)]);
     expect(store.stateOf(stream).next).toBe(170);
   });
