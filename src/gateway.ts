@@ -335,6 +335,11 @@ export class Gateway implements Component {
     await this.#committer?.flush();
   }
 
+  /** Messages that are owed to the cloud. */
+  async owed(): Promise<number> {
+    return (await this.journal.stats()).outbox.messages;
+  }
+
   /** What waits for its commit is on disk when this resolves. */
   async flush(): Promise<void> {
     await this.#committer?.flush();

@@ -127,12 +127,6 @@ export const dataErrors = {
     message: "stream {stream} has {limit} sources already: this one is not taken",
     help: "Narrow the stream's `topic`, or raise its `maxSources`.",
   },
-  INTAKE_FULL: {
-    kind: "shed",
-    exit: 75,
-    message: "stream {stream} has {limit} readings that wait for the disk: this one is not taken",
-    help: "Look at the disk: `tidegate check` tells how long it takes.",
-  },
   CODEC_INVALID: {
     kind: "config",
     exit: 78,
