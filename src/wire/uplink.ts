@@ -37,6 +37,8 @@ export class Uplink implements Component {
   #isRunning = false;
   #wasOnline = false;
   #isDivisionDue = false;
+  /** The backlog waits for the bucket, not for receipts, which would wake it. */
+  #isBacklogPaced = false;
   #turn = 0;
   #pausedUntil = 0;
   readonly counters = { sent: 0, lines: 0, receipts: 0, retries: 0, nobody: 0, refused: 0, dropped: 0, badReceipts: 0 };
@@ -156,6 +158,7 @@ export class Uplink implements Component {
     const key = sinkKey();
     const now = clock.monotonic();
     if (!this.#isRunning || !isOnline || !key || now < this.#pausedUntil) return false;
+    this.#pausedUntil = 0;
     if (this.#isDivisionDue) {
       for (const lane of this.#lanes) await lane.divide();
       this.#isDivisionDue = false;
@@ -178,7 +181,8 @@ export class Uplink implements Component {
       const flight = this.#take(lane, lane.live);
       if (flight) return flight;
     }
-    if (!room.backlog || this.#bucket.waitMs > 0) return null;
+    this.#isBacklogPaced = room.backlog && this.#bucket.waitMs > 0;
+    if (!room.backlog || this.#isBacklogPaced) return null;
     for (const lane of others) {
       const { backlog } = lane;
       if (!backlog) continue;
@@ -270,12 +274,10 @@ export class Uplink implements Component {
     const now = clock.monotonic();
     let due = Math.min(...this.#lanes.map(({ dueAt }) => dueAt));
     if (link.state.isOnline && sinkKey()) {
-      if (now < this.#pausedUntil) due = Math.min(due, this.#pausedUntil);
+      if (this.#pausedUntil > 0) due = Math.min(due, this.#pausedUntil);
       else {
         due = Math.min(due, this.#flights.nextDueAt);
-        // With room in the bucket a backlog waits for receipts, and those wake it.
-        const { waitMs } = this.#bucket;
-        if (waitMs > 0 && this.#lanes.some(({ backlog }) => backlog)) due = Math.min(due, now + waitMs);
+        if (this.#isBacklogPaced) due = Math.min(due, now + this.#bucket.waitMs);
       }
     }
     if (due === Number.POSITIVE_INFINITY) return;
