@@ -39,6 +39,12 @@ export type GatewayOptions = {
   readonly credentialsDir?: string | undefined;
   /** Told of every result that is given; for whoever watches from within. */
   onResult?(result: Result): void;
+  /** Told how long work took, s; for histograms. */
+  readonly observe?: {
+    commit(seconds: number): void;
+    inference(model: string, seconds: number): void;
+    latency(stream: string, seconds: number): void;
+  };
 };
 
 const tickMs = 1_000;
@@ -101,6 +107,7 @@ export class Gateway implements Component {
       log,
       onResults: (batch) => {
         this.health.progress("models");
+        options.observe?.inference(batch.model, batch.durationMs / 1000);
         this.#paths.get(batch.stream)?.onResults(batch);
       },
       onLost: (lost) => this.#paths.get(lost.stream)?.onLost(lost),
@@ -260,6 +267,7 @@ export class Gateway implements Component {
         log,
         onResult: (from, result, isAlarmEdge) => {
           this.#collector?.addResult(from, result, isAlarmEdge);
+          this.#options.observe?.latency(from.name, result.latencyMs / 1000);
           onResult?.(result);
         },
       });
@@ -295,8 +303,10 @@ export class Gateway implements Component {
       collect: collector.collect,
       write: async (commit) => {
         this.health.expect("journal", "commit");
+        const start = clock.monotonic();
         try {
           await this.journal.commit(commit);
+          this.#options.observe?.commit((clock.monotonic() - start) / 1000);
         } finally {
           this.health.progress("journal", "commit");
         }

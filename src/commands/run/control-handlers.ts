@@ -1,6 +1,6 @@
+import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import type { Gateway } from "../../gateway.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
-import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 
 /** What verbs may ask the running daemon, by method. */
 export function controlHandlers(daemon: {

@@ -11,6 +11,7 @@ import { ControlServer } from "../../ops/control-server.ts";
 import { Heartbeat } from "../../ops/heartbeat.ts";
 import { HttpServer } from "../../ops/http-server.ts";
 import type { LogLevel, ProcessLog } from "../../ops/log.ts";
+import { LoopLag } from "../../ops/loop-lag.ts";
 import { Metrics } from "../../ops/metrics.ts";
 import { Notifier, takeNotifyEnvironment } from "../../ops/notifier.ts";
 import { controlHandlers } from "./control-handlers.ts";
@@ -43,9 +44,11 @@ export function controlSocket({ config }: Pick<LoadedConfig, "config">): string 
 export class Daemon {
   readonly #options: DaemonOptions;
   readonly #notifier: Notifier;
+  readonly #lag = new LoopLag();
   #gateway: Gateway;
   #control: ControlServer | undefined;
   #http: HttpServer | undefined;
+  #metrics: Metrics | undefined;
   #heartbeat: Heartbeat | undefined;
   #stats: BufferStats | null = null;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -83,6 +86,7 @@ export class Daemon {
     const { log, version } = this.#options;
     const { config } = this.#config;
     this.#signal = signal;
+    this.#lag.start();
     await this.#gateway.start(signal);
     this.#control = new ControlServer({
       socket: controlSocket(this.#config),
@@ -96,8 +100,10 @@ export class Daemon {
         version,
         config.gateway.dataDir,
         () => this.#stats,
+        this.#lag,
       );
       const metrics = new Metrics({ sources, log });
+      this.#metrics = metrics;
       const http = new HttpServer({
         listen: config.dashboard.listen,
         health: () => this.#gateway.health.document,
@@ -158,6 +164,7 @@ export class Daemon {
     await this.#notifier.stopping("draining");
     await this.#reloading.catch(() => {});
     clearInterval(this.#statsTimer);
+    this.#lag.stop();
     await this.#heartbeat?.stop();
     await this.#http?.stop(1_000);
     await this.#control?.stop(1_000);
@@ -167,7 +174,14 @@ export class Daemon {
 
   #newGateway(): Gateway {
     const { keys, version, clock, log, credentialsDir } = this.#options;
-    return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir });
+    const observe = {
+      commit: (seconds: number) => this.#metrics?.observer("tidegate_commit_duration_seconds")(seconds),
+      inference: (model: string, seconds: number) =>
+        this.#metrics?.observer("tidegate_inference_duration_seconds", [model])(seconds),
+      latency: (stream: string, seconds: number) =>
+        this.#metrics?.observer("tidegate_result_latency_seconds", [stream])(seconds),
+    };
+    return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir, observe });
   }
 
   #beat(): void {

@@ -1,7 +1,9 @@
 import { statfsSync } from "node:fs";
 import { arch } from "node:process";
 import type { BufferStats } from "../../buffer/commit.ts";
+import { type ProcessFigures, readProcess } from "../../drivers/host.ts";
 import type { Gateway } from "../../gateway.ts";
+import type { LoopLag } from "../../ops/loop-lag.ts";
 import type { MetricSources, Samples } from "../../ops/metrics.ts";
 
 /** Where the daemon's metrics come from. `stats` of the journal are those of the last look, since asking takes its thread. */
@@ -10,6 +12,7 @@ export function metricSources(
   version: string,
   dataDir: string,
   stats: () => BufferStats | null,
+  lag: LoopLag,
 ): MetricSources {
   const status = () => gateway().status();
   type Stream = ReturnType<Gateway["status"]>["streams"][string];
@@ -25,6 +28,11 @@ export function metricSources(
     const known = stats();
     return known ? pick(known) : [];
   };
+  const processes = (pick: (figures: ProcessFigures) => number) => (): Samples =>
+    [["gateway", process.pid] as const, ["models", status().modelProcess.pid] as const].flatMap(([name, pid]) => {
+      const figures = pid === undefined ? null : readProcess(pid);
+      return figures ? [[[name], pick(figures)] as const] : [];
+    });
   return {
     tidegate_build_info: () => [[[version, process.version, arch, status().profile], 1]],
     tidegate_uptime_seconds: () => process.uptime(),
@@ -68,10 +76,24 @@ export function metricSources(
     tidegate_link_reconnects_total: links(({ connections }) => Math.max(0, connections - 1)),
     tidegate_session_lost_total: links(({ sessionsLost }) => sessionsLost),
     tidegate_acknowledgements_held: links(({ held }) => held),
-    tidegate_resident_memory_bytes: () => [[["gateway"], process.memoryUsage.rss()]],
-    tidegate_cpu_seconds_total: () => {
-      const { user, system } = process.cpuUsage();
-      return [[["gateway"], (user + system) / 1e6]];
+    tidegate_sources_alarming: () =>
+      Object.entries(status().streams).map(
+        ([name, { sources }]) => [[name], sources.filter(({ verdict }) => verdict === "alarm").length] as const,
+      ),
+    tidegate_buffer_readings: () =>
+      Object.entries(stats()?.streams ?? {}).map(([name, { readings }]) => [[name], readings] as const),
+    tidegate_uplink_batches_total: () => status().uplink?.sent ?? [],
+    tidegate_uplink_receipts_total: () => status().uplink?.receipts ?? [],
+    tidegate_event_loop_lag_seconds: () => {
+      const { p50, p99, max } = lag.value;
+      return [
+        [["0.5"], p50],
+        [["0.99"], p99],
+        [["1"], max],
+      ];
     },
+    tidegate_disk_written_bytes_total: () => readProcess(process.pid)?.writtenBytes ?? [],
+    tidegate_resident_memory_bytes: processes(({ residentBytes }) => residentBytes),
+    tidegate_cpu_seconds_total: processes(({ cpuSeconds }) => cpuSeconds),
   };
 }
