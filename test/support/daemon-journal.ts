@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import type { Cursors } from "../../src/buffer/commit.ts";
+import { Store } from "../../src/buffer/store.ts";
+import { openKeyRing } from "../../src/crypto/key-ring.ts";
+import { Database } from "../../src/drivers/sqlite.ts";
+import { exportReadings } from "../../src/gateway/buffer-export.ts";
+import type { ReadingLine } from "../../src/gateway/reading-line.ts";
+
+export type Stored = { readonly readings: readonly ReadingLine[]; readonly cursors: Readonly<Cursors> };
+
+/** Everything that the journal of a daemon that has ended holds of a stream: opened, not asked. */
+export async function readStored(dataDir: string, stream: string, fields: readonly string[]): Promise<Stored> {
+  const { storageRoot } = openKeyRing({ dataDir });
+  const keep = { maxBytes: 2 ** 40, maxAge: Number.MAX_SAFE_INTEGER, priority: 5 };
+  const limits = { maxBytes: 2 ** 40, minFree: { bytes: 0 } };
+  const streams = [{ name: stream, fields, keep }];
+  const events: unknown[] = [];
+  const options = { dir: dataDir, storageRoot, streams, limits, blockReadings: 1_024, synchronous: "FULL" } as const;
+  const store = new Store(options, (event) => events.push(event));
+  try {
+    const readings: ReadingLine[] = [];
+    const from = {
+      read: store.read.bind(store),
+      sourcesOf: (name: string) => store.stateOf(name).sources,
+    };
+    for await (const lines of exportReadings({ stream }, from)) readings.push(...lines);
+    if (events.length > 0) throw new Error(`the journal was damaged: ${JSON.stringify(events)}`);
+    return { readings, cursors: store.stateOf(stream).cursors };
+  } finally {
+    store.close();
+  }
+}
+
+/** What `PRAGMA integrity_check` says of both databases: `["ok", "ok"]`. */
+export function integrityOf(dataDir: string): unknown[] {
+  return ["buffer.db", "state.db"].map((name) => {
+    const db = new Database(join(dataDir, name));
+    try {
+      return db.pragma("integrity_check");
+    } finally {
+      db.close();
+    }
+  });
+}

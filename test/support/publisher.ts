@@ -1,0 +1,123 @@
+import { connectAsync, type MqttClient } from "mqtt";
+
+export type MoteReading = { readonly ts: number; readonly humidity: number; readonly temperature: number };
+
+/** A reading by its number: no two have the same time, and the values tell which one it is. */
+export const readingOf = (n: number, startTs: number): MoteReading => ({
+  ts: startTs + n,
+  humidity: 40 + (n % 1_000) / 1_000,
+  temperature: 20 + Math.floor(n / 1_000) / 1_000,
+});
+
+/** A sensor, or several, that publish with QoS 1 and know what the broker has acknowledged. */
+export class Publisher {
+  readonly #client: MqttClient;
+  readonly #startTs: number;
+  readonly #motes: number;
+  #next = 0;
+  #waiting = 0;
+  /** Numbers of the readings that the broker acknowledged. */
+  readonly acknowledged = new Set<number>();
+
+  private constructor(client: MqttClient, startTs: number, motes: number) {
+    this.#client = client;
+    this.#startTs = startTs;
+    this.#motes = motes;
+  }
+
+  /** @param motes  readings go to them in turn */
+  static async connect(url: string, { motes = 4, startTs = Date.now() - 3_600_000 } = {}): Promise<Publisher> {
+    const client = await connectAsync(url, { clientId: `sensors-${process.pid}-${startTs}`, reconnectPeriod: 100 });
+    client.on("error", () => {});
+    return new Publisher(client, startTs, motes);
+  }
+
+  /** Readings that were sent. */
+  get sent(): number {
+    return this.#next;
+  }
+
+  moteOf(n: number): string {
+    return `m${n % this.#motes}`;
+  }
+
+  reading(n: number): MoteReading {
+    return readingOf(n, this.#startTs);
+  }
+
+  /** The number of the reading with this time. */
+  numberOf(ts: number): number {
+    return ts - this.#startTs;
+  }
+
+  /** Sends the next `count` readings and waits until the broker has them all. */
+  async send(count: number): Promise<void> {
+    await Promise.all(Array.from({ length: count }, () => this.#sendNext()));
+  }
+
+  /** Sends readings at a rate (per second) until the signal aborts, and waits until the broker has them all. */
+  async run(rate: number, signal: AbortSignal): Promise<void> {
+    const begin = performance.now();
+    const first = this.#next;
+    while (!signal.aborted) {
+      const due = first + Math.floor(((performance.now() - begin) / 1_000) * rate);
+      // A sensor's own queue is bounded, too: while the broker is away it stops measuring.
+      while (this.#next < due && this.#waiting < 1_000) void this.#sendNext();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    while (this.#waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  async #sendNext(): Promise<void> {
+    const n = this.#next++;
+    this.#waiting++;
+    await this.#client.publishAsync(`motes/${this.moteOf(n)}/env`, JSON.stringify(this.reading(n)), { qos: 1 });
+    this.#waiting--;
+    this.acknowledged.add(n);
+  }
+
+  /** Publishes anything anywhere. */
+  async raw(topic: string, payload: string | Buffer, options: { qos?: 0 | 1; retain?: boolean } = {}): Promise<void> {
+    await this.#client.publishAsync(topic, payload, { qos: 1, ...options });
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true);
+  }
+}
+
+export type Received = { readonly topic: string; readonly text: string; readonly retain: boolean };
+
+/** Somebody at the site who wants to know: keeps everything, over restarts of the broker too. */
+export class Listener {
+  readonly #client: MqttClient;
+  readonly messages: Received[] = [];
+
+  private constructor(client: MqttClient) {
+    this.#client = client;
+  }
+
+  static async connect(url: string, filter: string): Promise<Listener> {
+    const clientId = `listener-${process.pid}-${Math.random().toString(36).slice(2)}`;
+    const client = await connectAsync(url, {
+      ...{ clientId, clean: false, protocolVersion: 5, reconnectPeriod: 100 },
+      properties: { sessionExpiryInterval: 3_600, receiveMaximum: 65_535 },
+    });
+    client.on("error", () => {});
+    const listener = new Listener(client);
+    client.on("message", (topic, payload, { retain }) => {
+      listener.messages.push({ topic, text: payload.toString(), retain });
+    });
+    await client.subscribeAsync(filter, { qos: 1 });
+    return listener;
+  }
+
+  /** The messages below a topic, parsed. */
+  json<T>(prefix: string): T[] {
+    return this.messages.filter(({ topic }) => topic.startsWith(prefix)).map(({ text }) => JSON.parse(text) as T);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true);
+  }
+}
