@@ -1,17 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Clock } from "./base/clock.ts";
 import { type Component, Lifecycle, within } from "./base/lifecycle.ts";
-import type { Log } from "./base/log.ts";
-import type { Result } from "./base/result.ts";
 import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
-import type { Config } from "./config/config.ts";
-import type { KeyRing } from "./crypto/key-ring.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
 import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
+import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { cloudLink, siteLink } from "./gateway/links.ts";
 import { recover } from "./gateway/recovery.ts";
 import { Schedules } from "./gateway/schedules.ts";
@@ -29,23 +25,6 @@ import { daemonParts } from "./ops/daemon-parts.ts";
 import { Health } from "./ops/health.ts";
 import type { Link } from "./wire/link.ts";
 import type { Uplink } from "./wire/uplink.ts";
-
-export type GatewayOptions = {
-  readonly config: Config;
-  readonly keys: Pick<KeyRing, "storageRoot" | "signer" | "fingerprints">;
-  readonly version: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly credentialsDir?: string | undefined;
-  /** Told of every result that is given; for whoever watches from within. */
-  onResult?(result: Result): void;
-  /** Told how long work took, s; for histograms. */
-  readonly observe?: {
-    commit(seconds: number): void;
-    inference(model: string, seconds: number): void;
-    latency(stream: string, seconds: number): void;
-  };
-};
 
 const tickMs = 1_000;
 /** Readings that start a commit before its time: they wait in memory meanwhile. */
