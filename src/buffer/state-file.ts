@@ -17,6 +17,8 @@ export class StateFile implements WrappedKeyStore {
       this.#db.migrate(stateMigrations);
       if (this.#db.pragma("quick_check") !== "ok") throw new Error("the file is damaged");
     } catch (thrown) {
+      const code = String((thrown as { code?: unknown }).code ?? "SQLITE_CORRUPT");
+      if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw thrown;
       throw new TidegateError("STORAGE_UNREADABLE", { file, reason: reasonOf(thrown) }, { cause: thrown });
     }
     this.#get = this.#db.prepare("SELECT value FROM value WHERE name = ?");

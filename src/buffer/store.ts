@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
@@ -8,11 +8,13 @@ import { AgeClock } from "./age-clock.ts";
 import { BufferFile, type Heritage } from "./buffer-file.ts";
 import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
 import { stateOf } from "./dictionary.ts";
+import { giveBack, keepReserve, spendReserve, tryCheckpoint } from "./disk-space.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Limits, Removed } from "./retention.ts";
 import { asideBytes, removeAside, setAside } from "./set-aside.ts";
 import { StateFile } from "./state-file.ts";
 import { statsOf } from "./stats.ts";
+import { codeOf, failed, isDamage, isDatabaseDamage } from "./storage-fault.ts";
 
 export type StoreOptions = {
   readonly dir: string;
@@ -50,6 +52,7 @@ export class Store {
   readonly #options: StoreOptions;
   readonly #tell: (event: StoreEvent) => void;
   readonly #file: string;
+  readonly #reserve: string;
   readonly #lock: { release(): void };
   readonly #state: StateFile;
   readonly #keys: StorageKeys;
@@ -62,19 +65,32 @@ export class Store {
     this.#options = options;
     this.#tell = tell;
     this.#file = join(dir, "buffer.db");
-    this.#lock = lockDirectory(dir);
-    let state: StateFile | undefined;
+    this.#reserve = join(dir, "reserve");
+    let [lock, state]: [{ release(): void }?, StateFile?] = [];
     try {
-      state = new StateFile(join(dir, "state.db"), synchronous);
+      lock = this.#sparing(() => lockDirectory(dir));
+      this.#lock = lock;
+      state = this.#sparing(() => new StateFile(join(dir, "state.db"), synchronous));
       this.#state = state;
       this.#keys = new StorageKeys(storageRoot, state);
-      this.#buffer = this.#open();
+      this.#buffer = this.#sparing(() => this.#open());
       const [age, wall] = [state.number(ageName), state.number(wallName)];
       this.#age = new AgeClock(age === null || wall === null ? null : { age, wall }, Date.now(), performance.now());
+      keepReserve(this.#reserve);
     } catch (thrown) {
       state?.close();
-      this.#lock.release();
+      lock?.release();
       throw failed(thrown);
+    }
+  }
+
+  /** Does `work`, and once more with the reserve given up when the disk is full. */
+  #sparing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (thrown) {
+      if (!/^SQLITE_(FULL|IOERR|CANTOPEN)/.test(codeOf(thrown)) || !spendReserve(this.#reserve)) throw thrown;
+      return work();
     }
   }
 
@@ -157,15 +173,14 @@ export class Store {
   #makeRoom({ db, retention }: BufferFile): boolean {
     const isAside = asideBytes(this.#file) > 0;
     removeAside(this.#file);
-    // The log may hold what is long in the file; and to delete takes room in it.
-    db.checkpoint();
+    // To delete takes room in the log, too.
+    tryCheckpoint(db);
     const room = Math.max(2 ** 16, Math.min(2 ** 24, this.#options.limits.maxBytes * 0.02));
     const removed = db.transaction(() => retention.makeRoom(room));
     if (removed.length > 0) {
       this.#tell({ event: "removed", removed });
       // A full disk needs the pages back, a full budget does not: the next commit takes them.
-      if (retention.isDiskShort) db.shrink(room / 1024);
-      db.checkpoint();
+      if (retention.isDiskShort) giveBack(db);
     }
     return isAside || removed.length > 0;
   }
@@ -222,22 +237,26 @@ export class Store {
   /** One bounded pass of retention; true when another is due. */
   retain(): boolean {
     const age = this.#age.now(performance.now());
-    this.#state.putNumber(ageName, age);
-    this.#state.putNumber(wallName, Date.now());
-    return this.#withFile(({ db, retention }) => {
-      // What was set aside goes first: it is of no more use to the gateway than to be looked at.
-      if (retention.excess(asideBytes(this.#file)) > 0) removeAside(this.#file);
+    const isMore = this.#withFile(({ db, retention }) => {
+      if (retention.excess(asideBytes(this.#file)) > 0) {
+        // Before readings go: what was set aside is of no more use than to be looked at, the log can be emptied.
+        removeAside(this.#file);
+        tryCheckpoint(db);
+      }
       const removed = retention.pass(age, asideBytes(this.#file));
       if (removed.length === 0) return false;
-      if (retention.isDiskShort) db.shrink(4_096);
-      db.checkpoint();
+      if (retention.isDiskShort) giveBack(db);
       this.#tell({ event: "removed", removed });
       return true;
     });
+    this.#state.putNumber(ageName, age);
+    this.#state.putNumber(wallName, Date.now());
+    return isMore;
   }
 
   /** Moves the logs into the files and gives free pages back. @returns false when a reader stood in the way */
   checkpoint(): boolean {
+    keepReserve(this.#reserve);
     this.#state.checkpoint();
     return this.#withFile(({ db }) => {
       db.shrink(4_096);
@@ -260,30 +279,12 @@ export class Store {
   }
 }
 
+/** @throws TidegateError DATA_DIR_IN_USE, or the system's error */
 function lockDirectory(dir: string): { release(): void } {
-  let lock: { release(): void } | null;
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
-    lock = lockFile(join(dir, "lock"));
-  } catch (thrown) {
-    throw failed(thrown);
-  }
+  mkdirSync(dir, { recursive: true, mode: 0o750 });
+  // SQLite says of a directory that is read-only no more than that it cannot open a file.
+  accessSync(dir, constants.W_OK);
+  const lock = lockFile(join(dir, "lock"));
   if (!lock) throw new TidegateError("DATA_DIR_IN_USE", { dir });
   return lock;
-}
-
-const codeOf = (thrown: unknown): string => String((thrown as { code?: unknown } | null)?.code ?? "");
-
-/** The file's own structure is broken. */
-const isDatabaseDamage = (thrown: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB)/.test(codeOf(thrown));
-
-/** Nothing can be made of the file: broken, or its names do not open. */
-const isDamage = (thrown: unknown): boolean =>
-  isDatabaseDamage(thrown) || ["PIECE_CORRUPT", "KEY_DESTROYED"].includes(codeOf(thrown));
-
-function failed(thrown: unknown): TidegateError {
-  if (thrown instanceof TidegateError) return thrown;
-  const code = codeOf(thrown);
-  const reason = code ? `${reasonOf(thrown)} (${code})` : reasonOf(thrown);
-  return new TidegateError("STORAGE_FAILED", { reason }, { cause: thrown });
 }
