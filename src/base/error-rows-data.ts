@@ -2,6 +2,14 @@ import type { ErrorDefinition } from "./errors.ts";
 
 /** Errors on the way of a reading: models, payloads, windows, the journal. `errorTable` has them all. */
 export const dataErrors = {
+  // recordings
+  RECORDING_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "{file}, line {line}: {reason}",
+    help: "A recording is CSV with a header line, or one JSON object a line; `tidegate replay --help` and `tidegate try --help` show both.",
+  },
+
   // onnx
   MODEL_UNREADABLE: {
     kind: "reject",
@@ -160,6 +168,12 @@ export const dataErrors = {
     exit: 75,
     message: "{dir} is in use by another Tidegate",
     help: "Stop the other one first (`systemctl stop tidegate`), or give each its own gateway.dataDir.",
+  },
+  JOURNAL_ABSENT: {
+    kind: "config",
+    exit: 69,
+    message: "there is no journal in {dir}: {file} is missing",
+    help: "Name the configuration that the daemon runs with (`--config`); a journal begins with the first `tidegate run`.",
   },
   STORAGE_FAILED: {
     kind: "retry",

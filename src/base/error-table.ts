@@ -52,6 +52,18 @@ export const errorTable = {
     message: "there is no configuration file {file}",
     help: "`tidegate init` writes one for this device; `--config FILE` names another.",
   },
+  CONFIG_PRESENT: {
+    kind: "config",
+    exit: 78,
+    message: "there is a configuration already: {file}",
+    help: "It stays as it is. Change it by hand, move it away, or give `--dir` another folder.",
+  },
+  CONFIG_UNWRITABLE: {
+    kind: "config",
+    exit: 74,
+    message: "the configuration {file} cannot be written: {reason}",
+    help: "Give `--dir` a folder that this user may write in.",
+  },
   PROFILE_INVALID: {
     kind: "config",
     exit: 78,
@@ -153,6 +165,12 @@ export const errorTable = {
     message: "a batch of gateway {gateway} is sealed for the key {to}, which is not here",
     help: "Give this sink the key that `cloud.dataKey` names on the gateway, or change that to this sink's key.",
   },
+  OUTPUT_REFUSED: {
+    kind: "retry",
+    exit: 69,
+    message: "{output} does not take the lines (reason {reason})",
+    help: "Reason 16 means that nobody has subscribed there; from 128 on look at the broker's access rules.",
+  },
   RECEIPT_INVALID: {
     kind: "reject",
     exit: 65,
@@ -208,6 +226,18 @@ export const errorTable = {
     exit: 78,
     message: "{dir} has other keys already ({names}): none is replaced",
     help: "Restore into an empty data directory, or move the keys that are there away first.",
+  },
+  KEYS_ABSENT: {
+    kind: "config",
+    exit: 78,
+    message: "there is no key {file}",
+    help: "`tidegate keys new` makes the keys of an empty data directory, `tidegate keys restore` puts those of a backup there.",
+  },
+  FILE_UNWRITABLE: {
+    kind: "config",
+    exit: 74,
+    message: "cannot write {file}: {reason}",
+    help: "Check that its folder exists and that this user may write there.",
   },
   BACKUP_UNREADABLE: {
     kind: "reject",

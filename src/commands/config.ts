@@ -1,0 +1,97 @@
+import { configJsonSchema } from "../config/json-schema.ts";
+import { loadConfig } from "../config/load.ts";
+import { endWithReader } from "./broken-pipe.ts";
+import { differences, valueLines, writtenValues } from "./config/effective-values.ts";
+import { setInFile } from "./config/set-in-file.ts";
+import { configFile, loadFor } from "./load-configuration.ts";
+import { answer, configOption, type Define, jsonOption } from "./verb.ts";
+
+type Options = { config?: string; json?: boolean };
+
+export const define: Define = (command, io) => {
+  endWithReader();
+  const print = (value: unknown) => io.out(JSON.stringify(value));
+
+  command
+    .command("get")
+    .description("print the configuration as it is in force: file, profile, environment and defaults together")
+    .argument("[path]", "a key or a section, such as buffer.commitMaxDelay or streams.env")
+    .option(...configOption)
+    .option(...jsonOption)
+    .option("--origin", "tell where each value comes from: default, profile, file or environment")
+    .addHelpText("after", "\nExample: tidegate config get buffer --origin")
+    .action((path: string | undefined, options: Options & { origin?: boolean }) => {
+      const values = writtenValues(loadFor(io, options), path);
+      if (!options.json) for (const line of valueLines(values, options.origin === true)) io.out(line);
+      else if (options.origin) print(values.byPath);
+      else print(values.tree);
+    });
+
+  command
+    .command("set")
+    .description("change one value in the configuration file; comments stay, and a value with faults is refused")
+    .argument("<path>", "key, such as buffer.maxBytes")
+    .argument("<value>", "as one would write it in the file: 512MiB, true, [results, raw]")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate config set buffer.maxBytes 512MiB\nThe running daemon takes it up when it reloads: systemctl reload tidegate.",
+    )
+    .action((path: string, value: string, options: Options) => {
+      const file = configFile(io, options);
+      const change = setInFile(file, path, value, io.env);
+      if (change.overriddenBy !== null)
+        io.err(`The ${change.overriddenBy} gives ${path} another value, which is the one in force.`);
+      if (options.json) print({ file, ...change });
+      else io.out(`${file}: ${path} is now ${JSON.stringify(change.to)}, before ${JSON.stringify(change.from)}`);
+    });
+
+  command
+    .command("validate")
+    .description("find every fault of the configuration, those between streams and models included (exit 78)")
+    .argument("[file]", "instead of --config")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate config validate ./tidegate.yaml")
+    .action(async (file: string | undefined, options: Options) => {
+      const loaded = loadFor(io, file === undefined ? options : { config: file });
+      const { modelFaults } = await import("./config/model-faults.ts");
+      await modelFaults(loaded);
+      const { gateway, streams } = loaded.config;
+      const count = Object.keys(streams).length;
+      if (options.json) print({ file: loaded.file, valid: true, profile: gateway.profile, streams: count });
+      else
+        io.out(`${loaded.file} has no faults: gateway ${gateway.id}, profile ${gateway.profile}, ${count} stream(s)`);
+    });
+
+  command
+    .command("diff")
+    .description("what differs from another file, or from the defaults of this device (exit 1 when something does)")
+    .argument("[file]", "the other configuration; without it: the defaults")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate config diff ./new.yaml")
+    .action((other: string | undefined, options: Options) => {
+      const here = loadFor(io, options);
+      const there = other === undefined ? null : loadConfig({ file: other, env: io.env });
+      const found = differences(here, there);
+      if (options.json) print({ file: here.file, other: other ?? null, differences: found });
+      else
+        for (const { path, from, to } of found) {
+          if (from !== undefined) io.out(`- ${path}: ${JSON.stringify(from)}`);
+          if (to !== undefined) io.out(`+ ${path}: ${JSON.stringify(to)}`);
+        }
+      if (found.length > 0) answer(1);
+    });
+
+  command
+    .command("schema")
+    .description("print the JSON Schema of the configuration, for editors")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate config schema > tidegate.schema.json")
+    .action((options: Options) => {
+      io.out(JSON.stringify(configJsonSchema(), null, options.json ? 0 : 2));
+    });
+};
