@@ -1,0 +1,12 @@
+import type { Row } from "./measure.ts";
+
+export type BenchOptions = {
+  /** Pairs of runs, by turns; figures are medians. */
+  readonly pairs: number;
+  /** Messages of one run; absent: as many as the benchmark thinks right. */
+  readonly messages?: number;
+  /** Length of a paced run. */
+  readonly seconds: number;
+  /** Told of each row as it is known. */
+  say(row: Row): void;
+};

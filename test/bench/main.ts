@@ -1,0 +1,42 @@
+/** usage: npm run bench -- ingest | latency | memory | disk | start [--json] [--pairs N] [--messages N] [--seconds N] */
+import { parseArgs } from "node:util";
+import type { BenchOptions } from "./bench-options.ts";
+import { type Report, renderReport } from "./measure.ts";
+
+const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<Report>>> = {
+  ingest: async () => (await import("./ingest.ts")).ingest,
+  latency: async () => (await import("./latency.ts")).latency,
+  memory: async () => (await import("./memory.ts")).memory,
+  disk: async () => (await import("./disk.ts")).disk,
+  start: async () => (await import("./start.ts")).start,
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean", default: false },
+    pairs: { type: "string", default: "3" },
+    messages: { type: "string" },
+    seconds: { type: "string", default: "20" },
+  },
+});
+const [name = ""] = positionals;
+const load = benches[name];
+const numbers = [values.pairs, values.seconds, values.messages ?? "1"].map(Number);
+if (!load || numbers.some((n) => !Number.isInteger(n) || n < 1)) {
+  console.error(
+    `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N]`,
+  );
+  process.exit(64);
+}
+const bench = await load();
+const report = await bench({
+  pairs: Number(values.pairs),
+  seconds: Number(values.seconds),
+  ...(values.messages === undefined ? {} : { messages: Number(values.messages) }),
+  say: ({ what, value, unit, ratio }) => {
+    const text = `${what}: ${Number(value.toPrecision(4))} ${unit}${ratio === undefined ? "" : ` (${ratio.toFixed(2)} x)`}`;
+    if (!values.json) console.error(text);
+  },
+});
+console.log(values.json ? JSON.stringify(report) : `\n${renderReport(report)}`);
