@@ -1,4 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
+import type { Frame } from "../base/frame.ts";
 import type { StorageKeys } from "../crypto/storage-keys.ts";
 import { Database } from "../drivers/sqlite.ts";
 import type { Commit, Cursors, StreamSetup } from "./commit.ts";
@@ -109,6 +110,8 @@ export class BufferFile {
 
   /** Writes a commit in one transaction: all of it or nothing. @param age  of the journal's own clock, ms */
   write(commit: Commit, age: number): void {
+    // Tried again because the answer was lost with the thread, not the commit: it is stored as a whole, or not at all.
+    if (commit.frames.length > 0 && commit.frames.every((frame) => this.#isStored(frame))) return;
     const marks = this.ledger.marks;
     const next = new Map<KnownStream, number>();
     try {
@@ -128,6 +131,11 @@ export class BufferFile {
       known.length = at;
       known.push(...sources);
     }
+  }
+
+  #isStored({ stream, first }: Frame): boolean {
+    const known = this.known(stream);
+    return first < known.next && this.pieces.has(known, first);
   }
 
   #writeRows(commit: Commit, age: number, next: Map<KnownStream, number>): void {

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { TidegateError } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
@@ -16,6 +16,8 @@ export type JournalOptions = Omit<StoreOptions, "synchronous"> & {
 
 const entry = new URL(`./journal-thread.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url);
 const openTimeoutMs = 60_000;
+const firstRestartMs = 250;
+const maxRestartMs = 30_000;
 
 type Waiting = { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void };
 
@@ -31,6 +33,9 @@ export class Journal implements Component {
   #nextId = 1;
   #commits = 0;
   #answers = 0;
+  #restarts = 0;
+  #isStopped = true;
+  #restart: NodeJS.Timeout | undefined;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -39,31 +44,41 @@ export class Journal implements Component {
   /** @throws TidegateError DATA_DIR_IN_USE, KEY_WRONG, STORAGE_UNREADABLE, STORAGE_FAILED */
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    this.#isStopped = false;
+    await this.#open();
+  }
+
+  async #open(): Promise<void> {
     const { log: _log, onEvent: _onEvent, ...rest } = this.#options;
     const options: StoreOptions = { synchronous: "FULL", ...rest };
     const ready = Promise.withResolvers<void>();
     const worker = new Worker(entry, { workerData: options });
-    this.#worker = worker;
+    let reason = "it has ended";
     worker.on("message", (answer: Answer) => {
       if ("event" in answer && answer.event.event === "ready") ready.resolve();
       else if ("error" in answer && answer.id === -1) ready.reject(TidegateError.from(answer.error));
       else this.#receive(answer);
     });
     worker.on("error", (error) => {
-      ready.reject(error);
-      this.#lose(worker, error);
+      reason = error.message;
     });
-    worker.on("exit", () => this.#lose(worker, new TidegateError("STOPPED", { what: "the journal" })));
+    worker.on("exit", () => {
+      ready.reject(lost(reason));
+      this.#lose(worker, reason);
+    });
     try {
       await within(ready.promise, openTimeoutMs, "opening the journal");
     } catch (thrown) {
-      this.#worker = undefined;
       await worker.terminate();
       throw thrown;
     }
+    if (this.#isStopped) await worker.terminate();
+    else this.#worker = worker;
   }
 
   async stop(deadlineMs: number): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#restart);
     const worker = this.#worker;
     if (!worker) return;
     try {
@@ -75,8 +90,14 @@ export class Journal implements Component {
   }
 
   /** Grows with every answer of the thread: what liveness is proven by. */
-  get progress(): { readonly commits: number; readonly answers: number; readonly waiting: number } {
-    return { commits: this.#commits, answers: this.#answers, waiting: this.#waiting.size };
+  get progress() {
+    return {
+      commits: this.#commits,
+      answers: this.#answers,
+      waiting: this.#waiting.size,
+      /** How often the thread was lost and another took over. */
+      restarts: this.#restarts,
+    };
   }
 
   stateOf(stream: string): Promise<StreamState> {
@@ -160,7 +181,10 @@ export class Journal implements Component {
     ...args: Store[M] extends (...args: infer A) => unknown ? A : never
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      if (!this.#worker) return reject(new TidegateError("STOPPED", { what: "the journal" }));
+      if (!this.#worker)
+        return reject(
+          this.#isStopped ? new TidegateError("STOPPED", { what: "the journal" }) : lost("it starts again"),
+        );
       const id = this.#nextId++;
       this.#waiting.set(id, { resolve, reject });
       const question = { id, method, args } as unknown as Question & StoreCall;
@@ -188,9 +212,27 @@ export class Journal implements Component {
     onEvent?.(event);
   }
 
-  #lose(worker: Worker, error: Error): void {
-    if (this.#worker === worker) this.#worker = undefined;
-    for (const { reject } of this.#waiting.values()) reject(error);
+  /** The thread is gone: whoever waits is told to try again, and another thread takes over. */
+  #lose(worker: Worker, reason: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const { reject } of this.#waiting.values()) reject(lost(reason));
     this.#waiting.clear();
+    if (this.#isStopped) return;
+    this.#options.log.error({ reason }, "the journal thread is gone, starting another");
+    this.#openAgain(firstRestartMs);
+  }
+
+  #openAgain(afterMs: number): void {
+    this.#restart = setTimeout(() => {
+      this.#restarts++;
+      this.#open().catch((thrown) => {
+        this.#options.log.error({ reason: reasonOf(thrown) }, "the journal does not open, trying again");
+        if (!this.#isStopped) this.#openAgain(Math.min(maxRestartMs, afterMs * 2));
+      });
+    }, afterMs);
   }
 }
+
+const lost = (reason: string) =>
+  new TidegateError("STORAGE_FAILED", { reason: `the journal thread is gone: ${reason}` });

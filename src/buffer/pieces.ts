@@ -81,6 +81,12 @@ export class Pieces {
     return this.#sql.oldest.all(pieceId(stream.id, 0), pieceId(stream.id + 1, 0), limit);
   }
 
+  /** Whether a reading is in a piece. */
+  has(stream: KnownStream, sequence: number): boolean {
+    const row = this.#sql.start.get(pieceId(stream.id, 0), pieceId(stream.id, sequence));
+    return row !== undefined && sequenceOf(Number(row.id)) + Number(row.count) > sequence;
+  }
+
   /** A bounded slice of a stream's readings, in order; damaged pieces are set apart and skipped. */
   read(stream: KnownStream, range: Range): Frame[] {
     const { from = 0, to = Number.MAX_SAFE_INTEGER, fromTs = -8.64e15, toTs = 8.64e15 + 1, limit } = range;
@@ -188,7 +194,7 @@ const statements = {
   insert: "INSERT INTO piece VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   remove: "DELETE FROM piece WHERE id = ?",
   setApart: `UPDATE piece SET state = ${apart} WHERE id = ?`,
-  start: `SELECT id FROM piece WHERE id >= ? AND id <= ? AND state <> ${apart} ORDER BY id DESC LIMIT 1`,
+  start: `SELECT id, count FROM piece WHERE id >= ? AND id <= ? AND state <> ${apart} ORDER BY id DESC LIMIT 1`,
   select: `SELECT ${columns} FROM piece
     WHERE id >= ? AND id < ? AND to_ts >= ? AND from_ts < ? AND state <> ${apart} ORDER BY id LIMIT 64`,
   body: "SELECT body_sealed FROM piece WHERE id = ?",

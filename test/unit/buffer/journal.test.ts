@@ -1,7 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Worker } from "node:worker_threads";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { TidegateError } from "../../../src/base/errors.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { Journal, type JournalOptions } from "../../../src/buffer/journal.ts";
 import type { StoreEvent } from "../../../src/buffer/store.ts";
@@ -198,5 +200,28 @@ describe("the journal", () => {
     await journal.commit(commitOf({ frames: [frame(env.name, 10, 10)] }));
     const frames = await journal.read(env.name, { fromTs: startTs + 12_000, limit: 100 });
     expect(frames[0]?.first).toBe(10);
+  });
+
+  it("starts another thread when its own is lost; commits are told to try again meanwhile", async () => {
+    const threads: Worker[] = [];
+    const note = (worker: Worker) => threads.push(worker);
+    process.on("worker", note);
+    const journal = await start();
+    await journal.commit(commitOf({ frames: [frame(env.name, 0, 10)], sources }));
+    const owed = journal.commit(commitOf({ frames: [frame(env.name, 10, 10)] }));
+    const outcome = owed.then(
+      () => 20,
+      (error: TidegateError) => {
+        expect(error).toMatchObject({ code: "STORAGE_FAILED", kind: "retry" });
+        return 10;
+      },
+    );
+    await threads[0]?.terminate();
+    await outcome;
+    const next = await vi.waitFor(async () => (await journal.stateOf(env.name)).next, { timeout: 10_000 });
+    process.off("worker", note);
+    await journal.commit(commitOf({ frames: [frame(env.name, next, 10)] }));
+    expect(valuesOf(await journal.read(env.name, { limit: 100 }))).toHaveLength(next + 10);
+    expect(journal.progress.restarts).toBe(1);
   });
 });

@@ -106,6 +106,17 @@ describe("the store", () => {
     expect(sequences(readAll(store))).toEqual(sequence(0, 10));
   });
 
+  it("takes a commit for done that is tried again although it was stored", () => {
+    const store = openStore({ dir: newFolder() });
+    const item = { lane: "rest", stream, kind: "result", body: Buffer.from("{}") } as const;
+    const commits = [commitOf([frameAt(0, 40)]), commitOf([frameAt(40, 40)], { outbox: [item] })];
+    for (const commit of [...commits, ...commits]) store.commit(commit);
+    mergeAll(store);
+    for (const commit of commits) store.commit(commit);
+    expect(sequences(readAll(store))).toEqual(sequence(0, 80));
+    expect(store.stats().outbox.messages).toBe(1);
+  });
+
   it("takes a gap in the sequence numbers: what was shed is not asked for again", () => {
     const store = openStore({ dir: newFolder() });
     store.commit(commitOf([frameAt(0, 70)]));
