@@ -44,6 +44,8 @@ export class Gateway implements Component {
   readonly #snapshots: Snapshots;
   /** Messages up to this ticket are in the journal. */
   #durableTicket = 0;
+  /** The newest message when the drain began: those after it are left to the broker, unacknowledged. */
+  #lastTaken: number | undefined;
   #site: Link | undefined;
   #cloud: Link | null = null;
   #uplink: Uplink | undefined;
@@ -141,7 +143,8 @@ export class Gateway implements Component {
     const left = () => Math.max(100, end - clock.monotonic());
     clearInterval(this.#ticker);
     if (this.#running) {
-      await this.#site?.reconcile([]).catch(() => {});
+      // The subscriptions stay: what comes while the gateway is away waits in the broker's session.
+      this.#lastTaken = this.#site?.lastTicket;
       await within(this.#scheduler.drained(), left() / 2, "inference").catch((error: Error) =>
         log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
       );
@@ -177,6 +180,7 @@ export class Gateway implements Component {
     let router: Router | undefined;
     const link: Link = siteLink(this.#linkParts(), {
       onMessage: ({ topic, payload, repeat, qos }) => {
+        if (this.#lastTaken !== undefined) return;
         router ??= this.#router();
         router.accept(topic, payload, repeat, qos);
         this.#committer?.noted(link.held, this.#collector?.pending ?? 0);
@@ -268,7 +272,7 @@ export class Gateway implements Component {
     const collector = new Collector({
       paths,
       letters: this.#letters,
-      lastTicket: () => site.lastTicket,
+      lastTicket: () => this.#lastTaken ?? site.lastTicket,
       hasCloud: config.cloud !== undefined,
     });
     this.#collector = collector;
