@@ -8,7 +8,7 @@ import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
-import { cloudLink, siteLink } from "./gateway/links.ts";
+import { cloudLink, formerFilters, rememberFilters, siteLink } from "./gateway/links.ts";
 import { recover } from "./gateway/recovery.ts";
 import { Schedules } from "./gateway/schedules.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
@@ -120,7 +120,7 @@ export class Gateway implements Component {
     try {
       this.health.ready("journal");
       this.health.ready("disk");
-      this.#site = this.#siteLink();
+      this.#site = this.#siteLink(await formerFilters(this.journal));
       this.#cloud = this.#cloudLink();
       await this.#openStreams();
       if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
@@ -128,6 +128,7 @@ export class Gateway implements Component {
       const schedules = new Schedules(this.#jobs(), log);
       const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
       this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
+      await rememberFilters(this.journal, config);
       await this.#running.start(signal);
       this.#ticker = setInterval(() => this.#tick(), tickMs);
     } catch (thrown) {
@@ -176,9 +177,11 @@ export class Gateway implements Component {
     return { config, version, fingerprint: keys.fingerprints.signing, credentialsDir, clock, log };
   }
 
-  #siteLink(): Link {
+  #siteLink(former: readonly string[]): Link {
     let router: Router | undefined;
     const link: Link = siteLink(this.#linkParts(), {
+      former,
+      expectsSession: former.length > 0,
       onMessage: ({ topic, payload, repeat, qos }) => {
         if (this.#lastTaken !== undefined) return;
         router ??= this.#router();
@@ -278,7 +281,8 @@ export class Gateway implements Component {
     this.#collector = collector;
     this.#committer = new Committer<Commit>({
       maxDelayMs: config.buffer.commitMaxDelay,
-      maxHeld: Math.max(1, Math.floor(config.sensors.receiveMaximum / 2)),
+      // Known once the broker has answered: with MQTT 3.1.1 it sends a few messages only, however many were asked for.
+      maxHeld: () => Math.max(1, Math.floor(site.window / 2)),
       maxReadings,
       onFull: config.buffer.onFull,
       clock,

@@ -17,8 +17,8 @@ export type Load<Commit> = {
 
 export type CommitterOptions<Commit> = {
   readonly maxDelayMs: number;
-  /** Held messages or waiting readings that start a commit before its time. */
-  readonly maxHeld: number;
+  /** Held messages (half of what the broker lets us hold) or waiting readings that start a commit before its time. */
+  maxHeld(): number;
   readonly maxReadings: number;
   readonly onFull: "shed" | "hold";
   readonly clock: Clock;
@@ -64,8 +64,8 @@ export class Committer<Commit> {
   /** Something waits: a commit follows within the longest delay, at once when much has gathered. */
   noted(held: number, readings: number): void {
     if (this.#isStopped) return;
-    const { maxHeld, maxReadings, maxDelayMs } = this.#options;
-    if (held >= maxHeld || readings >= maxReadings) {
+    const { maxReadings, maxDelayMs } = this.#options;
+    if (held >= this.#options.maxHeld() || readings >= maxReadings) {
       if (this.#flight === undefined) void this.#run();
     } else if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {

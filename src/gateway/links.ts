@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
 import { compilePattern } from "../ingest/topic-pattern.ts";
 import { Link } from "../wire/link.ts";
@@ -34,6 +35,19 @@ export function siteSubscriptions(config: Config): LinkSubscription[] {
     });
   }
   return [...byFilter.values()];
+}
+
+const filtersName = "site/filters";
+
+/** What the daemon subscribed in its last life: the broker's session holds it, wanted or not. */
+export async function formerFilters(journal: Journal): Promise<string[]> {
+  const saved = await journal.stateGet(filtersName);
+  return saved ? (JSON.parse(Buffer.from(saved).toString("utf8")) as string[]) : [];
+}
+
+export async function rememberFilters(journal: Journal, config: Config): Promise<void> {
+  const filters = siteSubscriptions(config).map(({ topic }) => topic);
+  await journal.statePut(filtersName, Buffer.from(JSON.stringify(filters)));
 }
 
 /** The link to the site's broker: gated, since what it acknowledges has to be on disk. */

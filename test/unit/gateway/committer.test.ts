@@ -13,7 +13,7 @@ function setUp(options: Partial<CommitterOptions<number[]>> = {}) {
   const state = { isBroken: false, shed: 0, failing: null as string | null };
   const committer = new Committer<number[]>({
     maxDelayMs: 200,
-    maxHeld: 10,
+    maxHeld: () => 10,
     maxReadings: 100,
     onFull: "shed",
     clock,
