@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+import { reasonOf, TidegateError } from "../../base/errors.ts";
+
+/**
+ * The passphrase of a backup: the first line of a file, or typed, unseen, at the terminal.
+ *
+ * @param file  `-`: standard input
+ * @throws TidegateError USAGE when there is neither a file nor a terminal, SECRET_UNREADABLE, STOPPED
+ */
+export async function readPassphrase(
+  file: string | undefined,
+  { isNew, signal }: { isNew: boolean; signal: AbortSignal },
+): Promise<string> {
+  if (file !== undefined) return firstLine(file);
+  if (!process.stdin.isTTY) {
+    const detail =
+      "there is no terminal to ask for the passphrase: name a file with --passphrase-file (`-`: standard input)";
+    throw new TidegateError("USAGE", { detail });
+  }
+  const typed = await ask("Passphrase: ", signal);
+  if (isNew && (await ask("The same once more: ", signal)) !== typed)
+    throw new TidegateError("USAGE", { detail: "the two passphrases differ" });
+  return typed;
+}
+
+function firstLine(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (cause) {
+    throw new TidegateError("SECRET_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
+  }
+  const line = /^[^\r\n]*/.exec(text)?.[0] ?? "";
+  if (line === "") throw new TidegateError("SECRET_UNREADABLE", { file, reason: "its first line is empty" });
+  return line;
+}
+
+/** Reads a line without showing it: the terminal echoes into a stream that swallows. */
+function ask(prompt: string, signal: AbortSignal): Promise<string> {
+  const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = createInterface({ input: process.stdin, output: unseen, terminal: true });
+  process.stderr.write(prompt);
+  return new Promise((resolve, reject) => {
+    const end = () => reject(new TidegateError("STOPPED", { what: "the question for the passphrase" }));
+    terminal.once("line", (line) => {
+      resolve(line);
+      terminal.close();
+    });
+    terminal.once("SIGINT", () => terminal.close());
+    terminal.once("close", end);
+    signal.addEventListener("abort", () => terminal.close(), { once: true });
+  }).finally(() => process.stderr.write("\n")) as Promise<string>;
+}
