@@ -1,5 +1,5 @@
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import { type Component, sleep, within } from "../base/lifecycle.ts";
+import { type Component, within } from "../base/lifecycle.ts";
 import { MqttConnection, type MqttEnd, type MqttOpening } from "../drivers/mqtt.ts";
 import { endError, refusalReason } from "./link-errors.ts";
 import { brokerAddress, type LinkOptions, type LinkSubscription } from "./link-options.ts";
@@ -85,7 +85,7 @@ export class Link implements Component {
     if (connection) {
       const hasEnded = new Promise<void>((resolve) => this.#watchers.add(() => resolve()));
       connection.close();
-      await Promise.race([hasEnded, sleep(Math.min(2_000, deadlineMs / 4))]);
+      await within(hasEnded, Math.min(2_000, deadlineMs / 4), "the broker").catch(() => {});
       connection.abort("closed", "the broker did not close the connection");
     }
     this.#outgoing.end();
