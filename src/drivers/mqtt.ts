@@ -51,7 +51,8 @@ export type MqttMessage = Pick<IPublishPacket, "topic" | "qos" | "retain" | "dup
 export type MqttEvents = {
   /** Before any message, and at most once. */
   onOpen(opening: MqttOpening): void;
-  onMessage(message: MqttMessage): void;
+  /** False: nothing more is read until `resume`; the broker is held up by TCP. */
+  onMessage(message: MqttMessage): boolean;
   /** Exactly once for every connection; nothing comes after it. */
   onEnd(end: MqttEnd): void;
 };
@@ -85,6 +86,7 @@ export class MqttConnection {
   #isOpen = false;
   #isEnded = false;
   #wasConnected = false;
+  #goOn: (() => void) | undefined;
   #fault: Omit<MqttEnd, "wasConnected"> | undefined;
 
   constructor(options: MqttOptions, events: MqttEvents) {
@@ -120,9 +122,14 @@ export class MqttConnection {
     };
     client.on("packetreceive", onPacket);
     client.handleMessage = (packet, done) => {
-      if (!this.#isOpen) this.abort("protocol", "a message came before the connection was taken");
-      else this.#events.onMessage(packet);
-      done(packet.qos === 1 && !this.#options.isAutomatic ? noAcknowledgement : undefined);
+      if (!this.#isOpen) {
+        this.abort("protocol", "a message came before the connection was taken");
+        return;
+      }
+      const mayGoOn = this.#events.onMessage(packet);
+      const answer = packet.qos === 1 && !this.#options.isAutomatic ? noAcknowledgement : undefined;
+      if (mayGoOn) done(answer);
+      else this.#goOn = () => done(answer);
     };
     client.on("disconnect", (packet) => {
       const code = packet.reasonCode ?? 0;
@@ -139,6 +146,13 @@ export class MqttConnection {
       client.stream.destroy();
     });
     client.on("close", () => this.#ended());
+  }
+
+  /** Reads on after `onMessage` said no. */
+  resume(): void {
+    const goOn = this.#goOn;
+    this.#goOn = undefined;
+    if (this.#isOpen) goOn?.();
   }
 
   /** Writes PUBACKs for messages of this connection, in this order. */

@@ -34,7 +34,7 @@ export class AckGate {
     return this.#last;
   }
 
-  /** No peer may have more messages under way than there are packet ids. */
+  /** More messages cannot be under way: there are no more packet ids. */
   get isFull(): boolean {
     return this.held >= 65_535;
   }

@@ -28,7 +28,7 @@ export type LinkSettings = {
   readonly sessionExpiry: number;
   /** ms */
   readonly keepalive: number;
-  /** Until the broker has answered, ms; 10 s when absent. */
+  /** Until the broker has answered a connection or a subscription, ms; 10 s when absent. */
   readonly connectTimeout?: number;
 };
 

@@ -14,8 +14,10 @@ export type ReceiverOptions = {
   readonly subscriptions: Subscriptions;
   /** Writes PUBACKs, in this order. */
   acknowledge(packetIds: Uint16Array): void;
-  /** The broker has more messages under way than MQTT allows. */
-  onOverflow(): void;
+  /** Messages that may be held before nothing more is read. */
+  readonly maxHeld: number;
+  /** What is held has become less again. */
+  onRoom(): void;
   onMessage(message: LinkMessage): void;
   readonly clock: Clock;
   readonly log: Log;
@@ -52,7 +54,12 @@ export class Receiver {
   }
 
   release(ticket: number): void {
-    this.#gate.release(ticket);
+    if (this.#gate.release(ticket) > 0 && this.#hasRoom) this.#options.onRoom();
+  }
+
+  /** A broker keeps to the window that it was told; mosquitto 2.0 sends a whole window more for each acknowledgement. */
+  get #hasRoom(): boolean {
+    return this.#gate.held <= this.#options.maxHeld && !this.#gate.isFull;
   }
 
   /** The connection has gone: what it held can only be recognised when it comes again. */
@@ -65,22 +72,19 @@ export class Receiver {
     this.#redelivery.forget();
   }
 
-  receive({ topic, payload: body, qos, retain, dup, messageId = 0 }: MqttMessage): void {
+  /** Returns whether more may be read: false as long as too many are held. */
+  receive({ topic, payload: body, qos, retain, dup, messageId = 0 }: MqttMessage): boolean {
     const { isGated, ownPrefix, subscriptions } = this.#options;
     this.counters.received++;
     const payload = typeof body === "string" ? Buffer.from(body) : body;
     const mustAcknowledge = isGated && qos === 1;
-    if (mustAcknowledge && this.#gate.isFull) {
-      this.#options.onOverflow();
-      return;
-    }
     const hash = mustAcknowledge || retain ? contentHash(topic, payload) : 0;
     const isOwn = ownPrefix !== undefined && topic.startsWith(ownPrefix);
     if (isOwn || (retain && !subscriptions.takesRetained(topic, hash))) {
       if (isOwn) this.counters.ownIgnored++;
       else this.counters.retainedIgnored++;
       if (mustAcknowledge) this.#gate.pass(messageId, hash);
-      return;
+      return this.#hasRoom;
     }
     let repeat: Repeat = "no";
     if (mustAcknowledge) {
@@ -89,6 +93,7 @@ export class Receiver {
       this.#gate.hold(messageId, hash);
     } else if (dup) repeat = "maybe";
     this.#handOn(topic, payload, qos, retain, repeat);
+    return this.#hasRoom;
   }
 
   #handOn(topic: string, payload: Uint8Array, qos: number, retain: boolean, repeat: Repeat): void {

@@ -9,7 +9,6 @@ import { Subscriptions } from "./link-subscriptions.ts";
 import { Outgoing, type PublishAnswer, type PublishOptions } from "./outgoing.ts";
 
 const connectTimeoutMs = 10_000;
-const subscribeTimeoutMs = 30_000;
 /** Access rules change without a word to the clients: what was refused is asked for again. */
 const askAgainMs = 60_000;
 /** MQTT 3.1.1 does not say how many messages a broker sends ahead of their acknowledgements; mosquitto sends 20. */
@@ -51,7 +50,8 @@ export class Link implements Component {
       ownPrefix: options.ownPrefix,
       subscriptions: this.#subscriptions,
       acknowledge: (packetIds) => this.#connection?.acknowledge(packetIds),
-      onOverflow: () => this.#connection?.abort("protocol", "more messages are under way than there are packet ids"),
+      maxHeld: options.settings.receiveMaximum,
+      onRoom: () => this.#connection?.resume(),
       onMessage: options.onMessage,
       clock: options.clock,
       log: options.log,
@@ -237,14 +237,15 @@ export class Link implements Component {
   }
 
   async #discuss(connection: MqttConnection, isFresh: boolean): Promise<boolean> {
-    const { log, name } = this.#options;
+    const { log, name, settings } = this.#options;
+    const timeoutMs = settings.connectTimeout ?? connectTimeoutMs;
     const { unsubscribe, subscribe } = this.#subscriptions.plan(this.#version, isFresh);
     if (unsubscribe.length > 0) {
-      await within(connection.unsubscribe(unsubscribe), subscribeTimeoutMs, "the broker");
+      await within(connection.unsubscribe(unsubscribe), timeoutMs, "the broker");
       if (connection.isOpen) for (const topic of unsubscribe) this.#subscriptions.dropped(topic);
     }
     if (subscribe.length === 0 || !connection.isOpen) return connection.isOpen;
-    const codes = await within(connection.subscribe(subscribe), subscribeTimeoutMs, "the broker");
+    const codes = await within(connection.subscribe(subscribe), timeoutMs, "the broker");
     if (codes === null && connection.isOpen) connection.abort("protocol", "a subscription was not answered as it must");
     if (codes === null || !connection.isOpen) return false;
     for (const [at, asked] of subscribe.entries()) {
