@@ -13,7 +13,7 @@ streams:
     timestamp: ts
     model: mote-anomaly
     alarm: { onAfter: 3, offAfter: 16, silentAfter: 0s }
-    publish: { when: all, retain: false }
+    publish: { when: all, retain: false, minInterval: 0s }
     uplink: aggregates
     aggregate: { every: 10m }
 `;

@@ -89,7 +89,7 @@ export class Demo {
 
     const readings = byTime(this.#motes);
     const left = durationMs - (performance.now() - start);
-    const ending = AbortSignal.any([io.signal, AbortSignal.timeout(Math.max(1, left))]);
+    const ending = AbortSignal.any([io.signal, AbortSignal.timeout(Math.max(1, Math.round(left)))]);
     const replayStart = performance.now();
     const taken = () => gateway.status().streams.env?.readings ?? 0;
     const progress = new Progress({
