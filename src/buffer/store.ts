@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
-import { open, seal } from "../crypto/sealing.ts";
+import { deriveKey, open, seal } from "../crypto/sealing.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
 import { lockFile } from "../drivers/sqlite.ts";
 import { AgeClock } from "./age-clock.ts";
@@ -219,17 +219,17 @@ export class Store {
   /** A small value of the gateway's own; sealed, since names and topics may be among it. Null also when it does not open. */
   stateGet(name: string): Uint8Array | null {
     const sealed = this.#state.get(`value/${name}`);
-    return sealed && open(sealed, this.#stateKey());
+    return sealed && open(sealed, this.#stateKey(name));
   }
 
   statePut(name: string, value: Uint8Array): void {
-    this.#state.put(`value/${name}`, seal(value, this.#stateKey()));
+    this.#state.put(`value/${name}`, seal(value, this.#stateKey(name)));
   }
 
   /** state.db outlives every epoch of buffer.db: its values have one of their own. */
-  #stateKey(): Uint8Array {
+  #stateKey(name: string): Uint8Array {
     this.#keys.begin(0, 0);
-    return this.#keys.pieceKey(0, 0, "state", 0);
+    return deriveKey(this.#keys.pieceKey(0, 0, "state", 0), `tidegate/storage/1/value/${name}`);
   }
 
   /** Merges one block of the first stream where it is worth it. @returns readings merged; 0: nothing is left to do */

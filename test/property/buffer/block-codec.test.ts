@@ -94,7 +94,6 @@ describe("the block codec", () => {
       );
       bytes += encodeFrames([frame], 9).length + 40;
     }
-    console.log(`mote data: ${(bytes / readings.length).toFixed(2)} bytes per reading`);
     expect(bytes / readings.length).toBeLessThan(3);
   });
 });

@@ -2,13 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
-import type { Frame } from "../../../src/base/frame.ts";
-import { type Commit, emptyCommit, type StreamSetup } from "../../../src/buffer/commit.ts";
 import { Store, type StoreEvent, type StoreOptions } from "../../../src/buffer/store.ts";
+import { root, setup, stream } from "./store-values.ts";
 
-export const root = new Uint8Array(32).fill(7);
-export const fields = ["secret_temperature", "secret_humidity"];
-export const stream = "secret_greenhouse";
+export * from "./store-values.ts";
 
 const opened: Store[] = [];
 const folders: string[] = [];
@@ -23,12 +20,6 @@ export function newFolder(): string {
   folders.push(folder);
   return folder;
 }
-
-export const setup = (keep: Partial<StreamSetup["keep"]> = {}, name = stream): StreamSetup => ({
-  name,
-  fields,
-  keep: { maxBytes: 2 ** 30, maxAge: 1e12, priority: 5, ...keep },
-});
 
 /** Opens a store that is closed after the test. Tests that need no plug to be pulled do without fsync. */
 export function openStore(
@@ -56,31 +47,6 @@ export function closeStore(store: Store): void {
   if (at !== -1) opened.splice(at, 1);
   store.close();
 }
-
-/** A frame of two fields whose values follow from the sequence numbers. */
-export function frameAt(first: number, count: number, name = stream): Frame {
-  const index = Array.from({ length: count }, (_, i) => first + i);
-  return {
-    stream: name,
-    fields,
-    first,
-    count,
-    boot: "boot",
-    wallOffset: 1_700_000_000_000,
-    source: Uint32Array.from(index, (n) => n % 3),
-    ts: Float64Array.from(index, (n) => 1_700_000_000_000 + n * 5_000),
-    arrived: Float64Array.from(index, (n) => n * 5_000),
-    flags: new Uint8Array(count).fill(1),
-    values: [Float64Array.from(index, (n) => 20 + (n % 50) / 10), Float64Array.from(index, (n) => n / 7)],
-  };
-}
-
-/** A commit of frames and whatever else is given. */
-export const commitOf = (frames: readonly Frame[], more: Partial<Commit> = {}): Commit => ({
-  ...emptyCommit,
-  frames,
-  ...more,
-});
 
 /** Everything a store holds of a stream, slice by slice, as `[sequence, first value]`. */
 export function readAll(store: Store, name = stream): [number, number][] {
