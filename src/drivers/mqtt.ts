@@ -86,6 +86,8 @@ export class MqttConnection {
   #isOpen = false;
   #isEnded = false;
   #wasConnected = false;
+  /** The reason of the PUBACK that is being dealt with. */
+  #answer = 0;
   #goOn: (() => void) | undefined;
   #fault: Omit<MqttEnd, "wasConnected"> | undefined;
 
@@ -114,13 +116,12 @@ export class MqttConnection {
       return;
     }
     const client = this.#client;
-    // The packet is seen before mqtt.js acts on it; messages may follow in the same tick, so `connect` would be late.
-    const onPacket = (packet: { cmd: string }): void => {
-      if (packet.cmd !== "connack") return;
-      client.off("packetreceive", onPacket);
-      process.nextTick(() => this.#opened(packet as IConnackPacket));
-    };
-    client.on("packetreceive", onPacket);
+    client.on("packetreceive", (packet) => {
+      // Seen before mqtt.js acts on it: messages may follow in the same tick, so its `connect` would come late.
+      if (packet.cmd === "connack") process.nextTick(() => this.#opened(packet));
+      // mqtt.js answers a publisher with the message that was sent, not with what the broker said.
+      else if (packet.cmd === "puback") this.#answer = packet.reasonCode ?? 0;
+    });
     client.handleMessage = (packet, done) => {
       if (!this.#isOpen) {
         this.abort("protocol", "a message came before the connection was taken");
@@ -182,9 +183,9 @@ export class MqttConnection {
     const { qos, retain, contentType } = options;
     const properties = contentType !== undefined && this.#options.version === 5 ? { contentType } : undefined;
     const publishOptions = properties ? { qos, retain, properties } : { qos, retain };
-    this.#client?.publish(topic, payload, publishOptions, (error, packet) => {
+    this.#client?.publish(topic, payload, publishOptions, (error) => {
       if (done === undefined || this.#isEnded) return;
-      if (!error) done((packet as { reasonCode?: number } | undefined)?.reasonCode ?? 0);
+      if (!error) done(qos === 0 ? 0 : this.#answer);
       else if ("code" in error && typeof error.code === "number") done(error.code);
       // Any other error is the connection's end, not the broker's answer.
     });
@@ -233,7 +234,7 @@ export class MqttConnection {
 
   #opened(packet: IConnackPacket): void {
     // mqtt.js has refused the connection by now where it had to: a bad code, or limits out of range.
-    if (this.#isEnded || this.#fault !== undefined || this.#client?.connected !== true) return;
+    if (this.#isEnded || this.#isOpen || this.#fault !== undefined || this.#client?.connected !== true) return;
     const { properties } = packet;
     this.#isOpen = true;
     this.#events.onOpen({

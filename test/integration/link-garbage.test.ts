@@ -1,8 +1,10 @@
 import { createServer, type Server, type Socket } from "node:net";
+import { Writable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { seededRandom } from "../../src/base/random.ts";
+import { openSocket } from "../../src/drivers/broker-socket.ts";
 import { Link } from "../../src/wire/link.ts";
 import type { LinkOptions } from "../../src/wire/link-options.ts";
 
@@ -178,5 +180,32 @@ describe("a peer that talks garbage", () => {
     const { link } = open(port, {}, "5");
     await until(() => link.counters.connections > 1, "another attempt");
     expect(link.state.isOnline).toBe(false);
+  });
+
+  it("that refuses a subscription is online, and the refusal is told", async () => {
+    const port = await serve((socket) => {
+      socket.on("data", (chunk) => answer(socket, "5", chunk, [0x87]));
+      socket.write(connack[5]);
+    });
+    const { link } = open(port, {}, "5");
+    await link.online(10_000);
+    expect(link.state.refusedFilters).toEqual([{ topic: "s/#", reason: "this user is not authorized" }]);
+  });
+
+  it("cannot bring a reader's exception out of the socket", async () => {
+    const port = await serve((socket) => socket.write("x"));
+    const thrown = await new Promise((resolve) => {
+      const socket = openSocket(
+        { host: "127.0.0.1", port },
+        { onConnect: () => {}, onError: () => {}, onUnreadable: resolve },
+      );
+      const reader = new Writable();
+      reader._write = () => {
+        throw new Error("a parser that stumbles");
+      };
+      socket.pipe(reader);
+      stops.push(() => socket.destroy());
+    });
+    expect(thrown).toEqual(new Error("a parser that stumbles"));
   });
 });

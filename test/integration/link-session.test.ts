@@ -1,7 +1,7 @@
-import { connect, createServer, type Socket } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import type { Link } from "../../src/wire/link.ts";
 import type { LinkOptions, LinkSettings } from "../../src/wire/link-options.ts";
+import { type Cable, layCable } from "../support/cable.ts";
 import { openLink, until } from "../support/links.ts";
 import { describeReal, type Mosquitto, type MosquittoOptions, startMosquitto } from "../support/mosquitto.ts";
 
@@ -28,29 +28,10 @@ async function sensorOf(url: string): Promise<Link> {
   return link;
 }
 
-/** A wire between client and broker that can be cut without a word to either. */
-async function cable(port: number) {
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(port, "127.0.0.1");
-    for (const socket of [near, far]) {
-      sockets.add(socket);
-      socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    }
-    near.pipe(far);
-    far.pipe(near);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const cut = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  stops.push(() => {
-    cut();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return { url: `mqtt://127.0.0.1:${address.port}`, cut };
+async function cable(port: number): Promise<Cable> {
+  const laid = await layCable(port);
+  stops.push(() => laid.stop());
+  return laid;
 }
 
 describeReal("a session with mosquitto", () => {
