@@ -1,7 +1,7 @@
 import { TidegateError } from "../../base/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { ControlClient } from "../../ops/control-client.ts";
-import { controlSocket } from "../run/daemon.ts";
+import { controlSocket } from "../run/control-socket.ts";
 import type { Models } from "./model-folders.ts";
 
 /** One line of `model ls`. What does not open has a fault, and neither version nor task. */

@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { reasonOf } from "../../base/errors.ts";
 import type { BufferStats } from "../../buffer/commit.ts";
@@ -15,6 +13,7 @@ import { LoopLag } from "../../ops/loop-lag.ts";
 import { Metrics } from "../../ops/metrics.ts";
 import { Notifier, takeNotifyEnvironment } from "../../ops/notifier.ts";
 import { controlHandlers } from "./control-handlers.ts";
+import { controlSocket } from "./control-socket.ts";
 import { metricSources } from "./metric-sources.ts";
 
 export type DaemonOptions = {
@@ -31,14 +30,6 @@ export type DaemonOptions = {
 const beatMs = 5_000;
 const statsEveryMs = 10_000;
 const reloadDrainMs = 10_000;
-const runtimeDir = "/run/tidegate";
-
-/** Where verbs find the running daemon. */
-export function controlSocket({ config }: Pick<LoadedConfig, "config">): string {
-  if (config.control.socket !== undefined) return config.control.socket;
-  const isService = config.gateway.dataDir === "/var/lib/tidegate" && existsSync(runtimeDir);
-  return isService ? join(runtimeDir, "control.sock") : join(config.gateway.dataDir, "control.sock");
-}
 
 /** The process around a gateway: what systemd, Prometheus and the command line see of it. */
 export class Daemon {
