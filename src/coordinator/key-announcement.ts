@@ -1,7 +1,7 @@
 import type { Signer } from "../crypto/signing.ts";
 import { signDataKeys } from "../wire/data-keys.ts";
 import { fleetTopics } from "../wire/topics.ts";
-import type { SinkStore } from "./sink-store.ts";
+import type { SinkState, SinkStore } from "./sink-store.ts";
 
 const storeName = "keys/announced";
 
@@ -20,9 +20,10 @@ export async function announceKeys(
   { fleets, keys, signer }: Announcement,
   link: { publish(topic: string, payload: string, options: { qos: 1; retain: true }): Promise<unknown> },
   store: SinkStore,
+  { values }: SinkState,
 ): Promise<void> {
   const list = keys.map((key) => Buffer.from(key).toString("base64")).join(" ");
-  const [version, known] = ((await store.load()).values.get(storeName) ?? "0\n").split("\n");
+  const [version, known] = (values.get(storeName) ?? "0\n").split("\n");
   const next = known === list ? Number(version) : Number(version) + 1;
   if (known !== list) await store.commit({ values: { [storeName]: `${next}\n${list}` } });
   for (const fleet of fleets) {

@@ -6,11 +6,12 @@ import type { Batch, BatchReader } from "../wire/batch.ts";
 import { receiptProof, renderReceipt } from "../wire/receipt.ts";
 import { fleetTopics, shared } from "../wire/topics.ts";
 import type { GatewayTrust } from "./gateway-trust.ts";
+import { type Announcement, announceKeys } from "./key-announcement.ts";
 import { type DomainRecord, Received } from "./received.ts";
 import { SharingProbe } from "./sharing.ts";
 import type { Delivery, SinkOutput } from "./sink-output.ts";
 import { type Incoming, newLines, openIncoming, senderOf } from "./sink-step.ts";
-import type { SinkStore } from "./sink-store.ts";
+import type { SinkState, SinkStore } from "./sink-store.ts";
 
 /** What the sink needs of its link. `Link` fits. */
 export type SinkLink = {
@@ -30,6 +31,8 @@ export type SinkOptions = {
   readonly fleet?: string;
   /** `auto` shares the load with other sinks where the broker can. */
   readonly share: "auto" | "always" | "never";
+  /** Fleets that are told which key to seal for, signed by this signer. */
+  readonly announce?: Pick<Announcement, "fleets" | "signer">;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -62,6 +65,7 @@ export class Sink implements Component {
   readonly #probe = new SharingProbe();
   readonly #stopping = new AbortController();
   #received = new Received();
+  #stored: SinkState | undefined;
   #waiting: Incoming[] = [];
   #waitingBytes = 0;
   #run: Promise<void> | undefined;
@@ -82,6 +86,7 @@ export class Sink implements Component {
   async start(): Promise<void> {
     const { store, output, trust } = this.#options;
     const state = await store.load();
+    this.#stored = state;
     this.#received = new Received(state.domains.values());
     trust.load(state);
     await output.open(state, store);
@@ -115,7 +120,7 @@ export class Sink implements Component {
   }
 
   async #subscribe(): Promise<void> {
-    const { link, share, log, fleet } = this.#options;
+    const { link, share, log, fleet, announce, keys, store } = this.#options;
     const isShared = share === "auto" ? await this.#probe.run(link) : share === "always";
     // A connection that broke meanwhile tells nothing; one that breaks every time is the broker's answer.
     if (share === "auto" && !isShared && !link.state.isOnline && this.#probes++ === 0) {
@@ -127,6 +132,8 @@ export class Sink implements Component {
     this.#isShared = isShared;
     if (share === "auto" && !isShared) log.warn("the broker serves no shared subscriptions: run one sink only");
     log.info({ topic }, "the sink listens");
+    if (!announce || !this.#stored) return;
+    await announceKeys({ ...announce, keys: keys.map(({ publicKey }) => publicKey) }, link, store, this.#stored);
   }
 
   /** A message of the link; its payload is copied. */
@@ -200,6 +207,8 @@ export class Sink implements Component {
   async #step(batches: readonly Batch[]): Promise<void> {
     if (batches.length === 0) return;
     const { trust, store, output } = this.#options;
+    // After a failure the record is put straight before anything it speaks of is touched again.
+    if (this.#isFailing) await store.commit({});
     await trust.save(store);
     // What this step receives counts when the step is durable: it works on a copy of the records it touches.
     const received = this.#received.fork(batches.map(({ head }) => head));

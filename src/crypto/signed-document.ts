@@ -17,7 +17,7 @@ export type SignedDocument = {
 /** The payload type that admits documents of one kind. */
 export const payloadTypeOf = (kind: string): string => `application/vnd.tidegate.${kind}+json`;
 
-export const signDocument = (document: SignedDocument, signers: readonly Signer[]): Envelope =>
+export const signDocument = <T extends SignedDocument>(document: T, signers: readonly Signer[]): Envelope =>
   signEnvelope(payloadTypeOf(document.kind), Buffer.from(JSON.stringify(document)), signers);
 
 /**
