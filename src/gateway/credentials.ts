@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import type { LinkConfig } from "../config/config.ts";
 
 /** What a link needs to prove who it is, read from where the configuration says. */
 export type Credentials = {
@@ -12,7 +11,23 @@ export type Credentials = {
     readonly cert?: Uint8Array;
     readonly key?: Uint8Array;
     readonly servername?: string;
+    readonly insecure?: boolean;
   };
+};
+
+/** What a broker's section says of credentials. `LinkConfig` fits. */
+export type CredentialSettings = {
+  readonly username?: string | undefined;
+  readonly passwordFile?: string | undefined;
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined;
+        readonly cert?: string | undefined;
+        readonly key?: string | undefined;
+        readonly servername?: string | undefined;
+        readonly insecure?: boolean | undefined;
+      }
+    | undefined;
 };
 
 /**
@@ -20,7 +35,7 @@ export type Credentials = {
  * @param credentialsDir  `$CREDENTIALS_DIRECTORY`: a file of the same name there comes first
  * @throws TidegateError SECRET_UNREADABLE (77)
  */
-export function readCredentials(config: LinkConfig, credentialsDir?: string): Credentials {
+export function readCredentials(config: CredentialSettings, credentialsDir?: string): Credentials {
   const read = (file: string): Uint8Array => {
     for (const place of credentialsDir ? [join(credentialsDir, basename(file)), file] : [file]) {
       try {
@@ -51,6 +66,7 @@ export function readCredentials(config: LinkConfig, credentialsDir?: string): Cr
             ...(tls.cert === undefined ? {} : { cert: read(tls.cert) }),
             ...(tls.key === undefined ? {} : { key: read(tls.key) }),
             ...(tls.servername === undefined ? {} : { servername: tls.servername }),
+            ...(tls.insecure === true ? { insecure: true } : {}),
           },
         }),
   };

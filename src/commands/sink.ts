@@ -1,0 +1,147 @@
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { TidegateError } from "../base/errors.ts";
+import { Lifecycle } from "../base/lifecycle.ts";
+import { GatewayTrust, readTrustedKeys } from "../coordinator/gateway-trust.ts";
+import { MqttOutput } from "../coordinator/mqtt-output.ts";
+import { NdjsonOutput } from "../coordinator/ndjson-output.ts";
+import { Sink, sinkFilters } from "../coordinator/sink.ts";
+import type { SinkOutput } from "../coordinator/sink-output.ts";
+import { FileSinkStore } from "../coordinator/sink-store.ts";
+import { openKeyRing } from "../crypto/key-ring.ts";
+import { readCredentials } from "../gateway/credentials.ts";
+import { createLog, type ProcessLog } from "../ops/log.ts";
+import { Link } from "../wire/link.ts";
+import { readSinkSettings, type SinkSettings } from "./sink/settings.ts";
+import type { Define } from "./verb.ts";
+
+const drainMs = 10_000;
+const maxPacket = 1_200_000;
+
+export const define: Define = (command, io) => {
+  command
+    .option("--config <file>", "settings (YAML): broker, dataDir, fleet, trust, to …")
+    .option("--to <where>", "ndjson:DIR, or mqtt:URL such as mqtt://127.0.0.1:1883 (postgres: comes later)")
+    .option("--broker <url>", "broker of the cloud")
+    .option("--data-dir <dir>", "keys, and what has been received")
+    .option("--fleet <fleet>", "one fleet, or + for all")
+    .option("--trust-first-use", "trust any gateway's key on its first use")
+    .addHelpText(
+      "after",
+      "\nExample: tidegate sink --broker mqtt://cloud:1883 --data-dir ./sink --to ndjson:./readings\nThe first start makes the sink's keys and prints the public one: it goes into `cloud.dataKey` of each gateway.",
+    )
+    .action(async (options: Record<string, string | boolean | undefined>) => {
+      const { config, to, broker, dataDir, fleet, trustFirstUse } = options;
+      const settings = readSinkSettings(config as string | undefined, { to, broker, dataDir, fleet, trustFirstUse });
+      const log = createLog({ level: settings.logLevel });
+      try {
+        await runSink(settings, log, io.signal, io.env.CREDENTIALS_DIRECTORY);
+      } finally {
+        log.flush();
+      }
+    });
+};
+
+async function runSink(
+  settings: SinkSettings,
+  log: ProcessLog,
+  signal: AbortSignal,
+  credentialsDir?: string,
+): Promise<void> {
+  mkdirSync(settings.dataDir, { recursive: true, mode: 0o750 });
+  const keys = openKeyRing({ dataDir: settings.dataDir, credentialsDir });
+  if (keys.isNew)
+    log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
+  log.info({ dataKey: Buffer.from(keys.box.publicKey).toString("base64") }, "gateways seal to this key: cloud.dataKey");
+  const { broker, dataDir, fleet, trust, trustFirstUse, share } = settings;
+  let sink: Sink | undefined;
+  const link = linkTo("sink", broker, {
+    settings,
+    log,
+    credentialsDir,
+    clientId: settings.clientId ?? `tidegate-sink-${keys.fingerprints.box.slice(0, 8)}-${hostname()}`,
+    former: sinkFilters(fleet),
+    onMessage: (topic, payload) => sink?.receive(topic, payload),
+    onState: () => sink?.linkChanged(),
+  });
+  const { output, components } = outputTo(settings, log, credentialsDir);
+  const trusted = readTrustedKeys(trust ?? join(dataDir, "trusted.json"));
+  if (Object.keys(trusted).length === 0 && !trustFirstUse)
+    log.warn(
+      "no gateway is trusted yet: put its key into trusted.json, as `tidegate keys show` on the gateway prints it",
+    );
+  sink = new Sink({
+    link,
+    store: new FileSinkStore(join(dataDir, "received.state")),
+    output,
+    trust: new GatewayTrust(trusted, trustFirstUse, log),
+    keys: [keys.box],
+    fleet,
+    share,
+    clock: systemClock,
+    log,
+  });
+  const lifecycle = new Lifecycle([...components, sink, link]);
+  await lifecycle.start(signal);
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  log.info({ ...sink.state }, "ending");
+  await lifecycle.stop(drainMs);
+}
+
+type LinkParts = {
+  readonly settings: SinkSettings;
+  readonly log: ProcessLog;
+  readonly credentialsDir: string | undefined;
+  readonly clientId: string;
+  readonly former: readonly string[];
+  onMessage(topic: string, payload: Uint8Array): void;
+  onState(): void;
+};
+
+function linkTo(name: string, url: string, parts: LinkParts): Link {
+  const { settings, log, credentialsDir, clientId, former, onMessage, onState } = parts;
+  return new Link({
+    name,
+    settings: { url, protocol: "auto", receiveMaximum: 1_024, sessionExpiry: 86_400_000, keepalive: 30_000 },
+    clientId,
+    credentials: readCredentials(settings, credentialsDir),
+    subscriptions: [],
+    former,
+    ack: "auto",
+    maxPacket,
+    onMessage: ({ topic, payload }) => onMessage(topic, payload),
+    onState,
+    clock: systemClock,
+    log,
+    random: Math.random,
+  });
+}
+
+/** Where to: `ndjson:DIR`, or `mqtt://…`, whose broker may ask for nothing that the sink's own does not. */
+function outputTo(
+  settings: SinkSettings,
+  log: ProcessLog,
+  credentialsDir?: string,
+): { output: SinkOutput; components: Link[] } {
+  const { to } = settings;
+  if (to === undefined) throw new TidegateError("USAGE", { detail: "--to is missing: ndjson:DIR or mqtt://HOST:PORT" });
+  if (to.startsWith("ndjson:"))
+    return { output: new NdjsonOutput({ dir: to.slice("ndjson:".length) }), components: [] };
+  const url = to.startsWith("mqtt:") && !to.startsWith("mqtt://") ? to.slice("mqtt:".length) : to;
+  if (!/^mqtts?:\/\//.test(url))
+    throw new TidegateError("USAGE", { detail: `--to ${to}: known are ndjson:DIR and mqtt://HOST:PORT` });
+  const none = { onMessage: () => {}, onState: () => {}, former: [] };
+  const link = linkTo("output", url, {
+    settings,
+    log,
+    credentialsDir,
+    clientId: `tidegate-sink-output-${process.pid}`,
+    ...none,
+  });
+  return { output: new MqttOutput({ link, prefix: "tidegate" }), components: [link] };
+}
