@@ -8,8 +8,16 @@ import type { ReadingLine } from "../../src/gateway/reading-line.ts";
 
 export type Stored = { readonly readings: readonly ReadingLine[]; readonly cursors: Readonly<Cursors> };
 
-/** Everything that the journal of a daemon that has ended holds of a stream: opened, not asked. */
-export async function readStored(dataDir: string, stream: string, fields: readonly string[]): Promise<Stored> {
+/**
+ * Opens the journal of a daemon that has ended and gives every reading of a stream to `take`.
+ * @returns how far the readings were worked on
+ */
+export async function eachStored(
+  dataDir: string,
+  stream: string,
+  fields: readonly string[],
+  take: (reading: ReadingLine) => void,
+): Promise<Readonly<Cursors>> {
   const { storageRoot } = openKeyRing({ dataDir });
   const keep = { maxBytes: 2 ** 40, maxAge: Number.MAX_SAFE_INTEGER, priority: 5 };
   const limits = { maxBytes: 2 ** 40, minFree: { bytes: 0 } };
@@ -18,17 +26,20 @@ export async function readStored(dataDir: string, stream: string, fields: readon
   const options = { dir: dataDir, storageRoot, streams, limits, blockReadings: 1_024, synchronous: "FULL" } as const;
   const store = new Store(options, (event) => events.push(event));
   try {
-    const readings: ReadingLine[] = [];
-    const from = {
-      read: store.read.bind(store),
-      sourcesOf: (name: string) => store.stateOf(name).sources,
-    };
-    for await (const lines of exportReadings({ stream }, from)) readings.push(...lines);
+    const from = { read: store.read.bind(store), sourcesOf: (name: string) => store.stateOf(name).sources };
+    for await (const lines of exportReadings({ stream }, from)) lines.forEach(take);
     if (events.length > 0) throw new Error(`the journal was damaged: ${JSON.stringify(events)}`);
-    return { readings, cursors: store.stateOf(stream).cursors };
+    return store.stateOf(stream).cursors;
   } finally {
     store.close();
   }
+}
+
+/** Everything that the journal of a daemon that has ended holds of a stream. */
+export async function readStored(dataDir: string, stream: string, fields: readonly string[]): Promise<Stored> {
+  const readings: ReadingLine[] = [];
+  const cursors = await eachStored(dataDir, stream, fields, (reading) => readings.push(reading));
+  return { readings, cursors };
 }
 
 /** What `PRAGMA integrity_check` says of both databases: `["ok", "ok"]`. */

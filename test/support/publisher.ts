@@ -97,7 +97,8 @@ export class Listener {
     this.#client = client;
   }
 
-  static async connect(url: string, filter: string): Promise<Listener> {
+  /** @param take  called for each message instead of keeping it: for those who listen for long */
+  static async connect(url: string, filter: string, take?: (message: Received) => void): Promise<Listener> {
     const clientId = `listener-${process.pid}-${Math.random().toString(36).slice(2)}`;
     const client = await connectAsync(url, {
       ...{ clientId, clean: false, protocolVersion: 5, reconnectPeriod: 100 },
@@ -106,7 +107,9 @@ export class Listener {
     client.on("error", () => {});
     const listener = new Listener(client);
     client.on("message", (topic, payload, { retain }) => {
-      listener.messages.push({ topic, text: payload.toString(), retain });
+      const message = { topic, text: payload.toString(), retain };
+      if (take) take(message);
+      else listener.messages.push(message);
     });
     await client.subscribeAsync(filter, { qos: 1 });
     return listener;
