@@ -10,7 +10,7 @@ import type { SealedRows } from "./sealed-rows.ts";
 
 const { tail, block, apart } = pieceStates;
 const tailLevel = 1;
-const blockLevel = 19;
+const blockLevel = 12;
 /** A tail with as many readings as a block is stored as one, packed less tightly: it came fast. */
 const quickBlockLevel = 3;
 /** Payloads make big tails: from so many bytes on they are not merged further. */
