@@ -54,7 +54,7 @@ async function runSink(
   const keys = openKeyRing({ dataDir: settings.dataDir, credentialsDir });
   if (keys.isNew)
     log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
-  log.info({ dataKey: Buffer.from(keys.box.publicKey).toString("base64") }, "gateways seal to this key: cloud.dataKey");
+  log.info({ recipient: Buffer.from(keys.box.publicKey).toString("base64") }, "gateways seal to this public key: put it into cloud.dataKey");
   const { broker, dataDir, fleet, trust, trustFirstUse, share } = settings;
   let sink: Sink | undefined;
   const link = linkTo("sink", broker, {
