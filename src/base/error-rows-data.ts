@@ -175,6 +175,12 @@ export const dataErrors = {
     message: "there is no journal in {dir}: {file} is missing",
     help: "Name the configuration that the daemon runs with (`--config`); a journal begins with the first `tidegate run`.",
   },
+  DEAD_LETTER_ABSENT: {
+    kind: "reject",
+    exit: 65,
+    message: "there is no dead letter {id}",
+    help: "`tidegate dead ls` lists those that there are: the oldest go when there are too many.",
+  },
   STORAGE_FAILED: {
     kind: "retry",
     exit: 74,

@@ -1,0 +1,107 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { reasonOf, TidegateError } from "../../base/errors.ts";
+import type { BufferStats, KeptLetter } from "../../buffer/commit.ts";
+import type { LoadedConfig } from "../../config/load.ts";
+import { findKey } from "../../crypto/key-ring.ts";
+import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
+import type { ReadingLine } from "../../gateway/reading-line.ts";
+import { ControlClient } from "../../ops/control-client.ts";
+import { controlSocket } from "../run/control-socket.ts";
+import type { Io } from "../verb.ts";
+
+export type Letter = KeptLetter & { readonly id: number };
+
+/** A journal, whoever has it open. */
+export type JournalAccess = {
+  stats(): Promise<BufferStats>;
+  /** Tells every reading that the query is after, in order of arrival. */
+  readings(query: ExportQuery, take: (line: ReadingLine) => void): Promise<void>;
+  /** Dead letters, newest first, from below the id `before`. */
+  letters(limit: number, before?: number): Promise<readonly Letter[]>;
+  /** @returns how many there were */
+  removeLetters(ids: readonly number[] | "all"): Promise<number>;
+  close(): void;
+};
+
+/**
+ * Opens the journal: through the running daemon, else the data directory itself.
+ * @throws TidegateError CONTROL_DENIED, DATA_DIR_IN_USE (another process has it, and no daemon answers), JOURNAL_ABSENT,
+ *   KEY_MISSING, KEY_WRONG, …
+ */
+export async function openJournal(io: Io, loaded: LoadedConfig): Promise<JournalAccess> {
+  try {
+    return throughDaemon(await ControlClient.connect(controlSocket(loaded)), io.signal);
+  } catch (thrown) {
+    if (!(thrown instanceof TidegateError) || thrown.code !== "CONTROL_UNAVAILABLE") throw thrown;
+    return openFiles(io, loaded);
+  }
+}
+
+function throughDaemon(client: ControlClient, signal: AbortSignal): JournalAccess {
+  const call = (method: string, params: Record<string, unknown> = {}) => client.call(method, params, { signal });
+  return {
+    stats: async () => (await call("buffer.stats")) as BufferStats,
+    readings: async (query, take) => {
+      await client.call("buffer.export", { ...query }, { signal, onItem: (item) => take(item as ReadingLine) });
+    },
+    letters: async (limit, before) => {
+      const letters = (await call("dead.list", { limit, before })) as (Letter & { payload: string })[];
+      return letters.map((letter) => ({ ...letter, payload: Buffer.from(letter.payload, "base64") }));
+    },
+    removeLetters: async (ids) => (await call("dead.remove", { ids })) as number,
+    close: () => client.close(),
+  };
+}
+
+async function openFiles(io: Io, { config }: LoadedConfig): Promise<JournalAccess> {
+  const { dataDir } = config.gateway;
+  // Opening makes what is missing. To look must not begin a journal, nor give up the one whose keys are elsewhere.
+  for (const name of ["state.db", "buffer.db"]) requireFile(dataDir, name);
+  const { key, file } = findKey({ dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY }, "storage");
+  if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
+  // Loaded when it is needed: beside a daemon it is not.
+  const { Store } = await import("../../buffer/store.ts");
+  const streams = Object.entries(config.streams).map(([name, { fields, keep }]) => ({
+    name,
+    fields: Object.keys(fields),
+    keep,
+  }));
+  const { blockReadings } = config.buffer;
+  const options = { dir: dataDir, storageRoot: key, streams, limits: config.buffer, blockReadings } as const;
+  const store = new Store({ ...options, synchronous: "FULL" }, (event) => {
+    if (event.event === "corrupt")
+      io.err(`A damaged piece was set apart (${event.readings} readings): ${event.reason}`);
+    else if (event.event === "set-aside") io.err(`${event.file} would not open and was set aside: ${event.reason}`);
+  });
+  const from = {
+    read: store.read.bind(store),
+    sourcesOf: (stream: string) => store.stateOf(stream).sources,
+  };
+  return {
+    stats: async () => store.stats(),
+    readings: async (query, take) => {
+      for await (const lines of exportReadings(query, from)) {
+        for (const line of lines) take(line);
+        // Reading blocks: without a pause nobody would notice a signal, or that the reader has gone.
+        await setImmediate();
+        if (io.signal.aborted) throw new TidegateError("STOPPED", { what: "the export" });
+      }
+    },
+    letters: async (limit, before) => store.dead(limit, before),
+    removeLetters: async (ids) => store.removeDead(ids),
+    close: () => store.close(),
+  };
+}
+
+function requireFile(dir: string, name: string): void {
+  const file = join(dir, name);
+  try {
+    statSync(file);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
+      throw new TidegateError("JOURNAL_ABSENT", { dir, file: name }, { cause });
+    throw new TidegateError("FILE_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
+  }
+}
