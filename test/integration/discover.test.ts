@@ -76,7 +76,10 @@ describeReal("tidegate discover", () => {
     const { streams } = loadConfig({ file }).config;
     expect(Object.values(streams).map(({ topic }) => topic)).toEqual(["zigbee2mqtt/{device}", "motes/1/env"]);
     const [plugs] = Object.values(streams);
-    expect(plugs?.fields).toMatchObject({ state: { path: "state", map: { ON: 1, OFF: 0 } }, odd_key: '["odd.key"]' });
+    expect(plugs?.fields).toMatchObject({
+      state: { path: "state", map: { ON: 1, OFF: 0 } },
+      odd_key: { path: '["odd.key"]' },
+    });
     expect(plugs?.timestamp).toMatchObject({ path: "last_seen" });
   });
 
