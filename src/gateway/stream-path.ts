@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
-import { type Frame, readingFlags, renderSource, type Source } from "../base/frame.ts";
+import { type Frame, renderSource, type Source } from "../base/frame.ts";
 import type { Log } from "../base/log.ts";
 import type { Result } from "../base/result.ts";
 import type { StreamConfig } from "../config/config.ts";
@@ -166,8 +166,7 @@ export class StreamPath {
       for (let field = 0; field < row.length; field++) row[field] = frame.values[field]?.[i] ?? Number.NaN;
       // Monotonic times of another boot do not compare with this one's: such readings arrived "at the start".
       const arrived = frame.boot === bootId ? (frame.arrived[i] ?? 0) : 0;
-      const flags = (frame.flags[i] ?? 0) | readingFlags.maybeRepeated;
-      this.onReading(frame.source[i] ?? 0, frame.first + i, frame.ts[i] ?? 0, arrived, row, flags);
+      this.onReading(frame.source[i] ?? 0, frame.first + i, frame.ts[i] ?? 0, arrived, row, frame.flags[i] ?? 0);
     }
   }
 

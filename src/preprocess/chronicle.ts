@@ -24,7 +24,11 @@ export class Chronicle {
 
   /** Takes a reading's time. After "step" the source's state is to be cleared, and the reading taken again. */
   take(slot: number, ts: number, flags: number): Order {
-    if (ts >= (this.#newest.data[slot] as number)) {
+    const newest = this.#newest.data[slot] as number;
+    // The broker gives again what it had no acknowledgement for: that tells nothing of the sensor's clock.
+    if ((flags & readingFlags.maybeRepeated) !== 0 && ts <= newest && (flags & readingFlags.sensorTime) !== 0)
+      return "late";
+    if (ts >= newest) {
       this.#newest.data[slot] = ts;
       this.#lateCount.data[slot] = 0;
       return "next";
