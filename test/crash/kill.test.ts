@@ -4,7 +4,7 @@
  * Invariant, whatever the moments of the kills: once the broker has acknowledged a reading to its sensor,
  *   - the reading is in the database, with the values and the source that were sent;
  *   - after dedup by id it is there exactly once, and nothing is there that was not sent;
- *   - its result was given, and every repeat of that result has the same id;
+ *   - its result was given, and every repeat of that result has the same id and says the same;
  *   - both databases pass `PRAGMA integrity_check`, and no model process outlives its daemon.
  *
  * The broker keeps the session and queues without limit (`max_queued_messages 0`). Half of the kills come at any moment,
@@ -52,14 +52,18 @@ function isAlive(pid: number): boolean {
 /** What subscribers were told, by number of the reading. */
 class Told {
   readonly ids = new Map<number, string>();
+  readonly #scores = new Map<number, number | null>();
   count = 0;
   readonly contradictions: string[] = [];
 
-  take(n: number, { id }: Result): void {
+  take(n: number, { id, score }: Result): void {
     this.count++;
     const known = this.ids.get(n);
     if (known !== undefined && known !== id) this.contradictions.push(`reading ${n}: ${known} and ${id}`);
+    const before = this.#scores.get(n);
+    if (before !== undefined && before !== score) this.contradictions.push(`reading ${n}: ${before} and ${score}`);
     this.ids.set(n, id);
+    this.#scores.set(n, score);
   }
 }
 

@@ -1,53 +1,17 @@
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import type { Result } from "../../src/base/result.ts";
-import { Daemon, moteStream, type RawConfig } from "../support/daemon.ts";
+import { moteStream } from "../support/daemon.ts";
 import { integrityOf, readStored } from "../support/daemon-journal.ts";
-import { describeReal, type Mosquitto, startMosquitto } from "../support/mosquitto.ts";
-import { Listener, Publisher } from "../support/publisher.ts";
-
-const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop();
-});
-
-const fields = Object.keys(moteStream.fields);
-
-async function site(): Promise<{ broker: Mosquitto; sensors: Publisher; listener: Listener }> {
-  const broker = await startMosquitto({ conf: ["max_queued_messages 0"] });
-  stops.push(() => broker.stop());
-  const sensors = await Publisher.connect(broker.url);
-  stops.push(() => sensors.close());
-  const listener = await Listener.connect(broker.url, "tidegate/#");
-  stops.push(() => listener.close());
-  return { broker, sensors, listener };
-}
-
-function daemonOn(broker: Mosquitto, rest: RawConfig = {}): Daemon {
-  const daemon = new Daemon({ sensors: { url: broker.url }, streams: { env: moteStream }, ...rest });
-  stops.push(() => daemon.remove());
-  return daemon;
-}
-
-const stored = async (daemon: Daemon, count: number) =>
-  daemon.eventually(({ streams }) => (streams.env?.stored ?? 0) >= count, `stored ${count} readings`);
-
-/** Waits for results of so many different windows. */
-async function results(listener: Listener, count: number): Promise<Result[]> {
-  const distinct = () => new Set(listener.json<Result>("tidegate/gw-1/results/").map(({ id }) => id)).size;
-  await expect.poll(distinct, { timeout: 10_000 }).toBe(count);
-  return listener.json<Result>("tidegate/gw-1/results/");
-}
-
-/** The results that 4 motes in turn give after so many readings: none before a window of 16 is full. */
-const windowsOf = (readings: number): number => Math.max(0, readings - 4 * 15);
+import { daemonAt, layLine, moteFields, openSite, results, windowsOf } from "../support/daemon-site.ts";
+import { describeReal } from "../support/mosquitto.ts";
 
 describeReal("the daemon, on mosquitto", () => {
   it("stores what motes send, infers it, and publishes results with a verdict", async () => {
-    const { broker, sensors, listener } = await site();
-    const daemon = daemonOn(broker);
+    const { broker, sensors, listener } = await openSite();
+    const daemon = daemonAt(broker.url);
     await daemon.start();
     await sensors.send(200);
-    await stored(daemon, 200);
+    await daemon.eventually(({ streams }) => streams.env?.stored === 200, "stored 200 readings");
     const given = await results(listener, windowsOf(200));
     expect(given[0]).toMatchObject({ stream: "env", model: "mote-anomaly", version: 1, verdict: "normal" });
     expect(new Set(listener.messages.map(({ topic }) => topic))).toEqual(
@@ -56,7 +20,7 @@ describeReal("the daemon, on mosquitto", () => {
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
     expect(JSON.parse(listener.messages.at(-1)?.text ?? "")).toMatchObject({ state: "offline" });
 
-    const { readings } = await readStored(daemon.dataDir, "env", fields);
+    const { readings } = await readStored(daemon.dataDir, "env", moteFields);
     expect(readings.length).toBe(200);
     expect(new Set(readings.map(({ id }) => id)).size).toBe(200);
     const { ts, ...values } = sensors.reading(7);
@@ -65,8 +29,8 @@ describeReal("the daemon, on mosquitto", () => {
   });
 
   it("raises the alarm on a jump and says so at once", async () => {
-    const { broker, sensors, listener } = await site();
-    const daemon = daemonOn(broker, { streams: { env: { ...moteStream, alarm: { onAfter: 2, offAfter: 3 } } } });
+    const { broker, sensors, listener } = await openSite();
+    const daemon = daemonAt(broker.url, { streams: { env: { ...moteStream, alarm: { onAfter: 2, offAfter: 3 } } } });
     await daemon.start();
     await sensors.send(100);
     await results(listener, windowsOf(100));
@@ -81,14 +45,14 @@ describeReal("the daemon, on mosquitto", () => {
   });
 
   it("drains at SIGTERM, and takes up at its next start what came while it was away", async () => {
-    const { broker, sensors, listener } = await site();
+    const { broker, sensors, listener } = await openSite();
     // Nothing is committed before its time: what is stored at the end was stored by the drain.
-    const daemon = daemonOn(broker, { buffer: { commitMaxDelay: "30s" } });
+    const daemon = daemonAt(broker.url, { buffer: { commitMaxDelay: "30s" } });
     await daemon.start();
     await sensors.send(100);
     await daemon.eventually(({ streams }) => streams.env?.readings === 100, "took 100 readings");
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
-    expect((await readStored(daemon.dataDir, "env", fields)).readings.length).toBe(100);
+    expect((await readStored(daemon.dataDir, "env", moteFields)).readings.length).toBe(100);
     await results(listener, windowsOf(100));
 
     await sensors.send(50);
@@ -97,14 +61,14 @@ describeReal("the daemon, on mosquitto", () => {
     // Windows go on where they were: no source starts anew with 15 readings.
     await results(listener, windowsOf(150));
     await daemon.stop();
-    const { readings } = await readStored(daemon.dataDir, "env", fields);
+    const { readings } = await readStored(daemon.dataDir, "env", moteFields);
     expect(readings.length).toBe(150);
     expect(daemon.log.filter(({ event }) => event.includes("lost the session"))).toEqual([]);
   });
 
   it("loses nothing when it is ended while readings come in", async () => {
-    const { broker, sensors, listener } = await site();
-    const daemon = daemonOn(broker);
+    const { broker, sensors, listener } = await openSite();
+    const daemon = daemonAt(broker.url);
     const ending = new AbortController();
     await daemon.start();
     const sending = sensors.run(500, ending.signal);
@@ -118,9 +82,34 @@ describeReal("the daemon, on mosquitto", () => {
     await daemon.start();
     await results(listener, windowsOf(sensors.sent));
     await daemon.stop();
-    const { readings } = await readStored(daemon.dataDir, "env", fields);
+    const { readings } = await readStored(daemon.dataDir, "env", moteFields);
     const numbers = new Set(readings.map(({ ts }) => sensors.numberOf(ts)));
     expect([...sensors.acknowledged].filter((n) => !numbers.has(n))).toEqual([]);
     expect(new Set(readings.map(({ id }) => id)).size).toBe(sensors.sent);
+  });
+
+  it("stores under the same id what comes again because its acknowledgement was lost", async () => {
+    const { broker, sensors, listener } = await openSite();
+    const line = await layLine(broker.port);
+    const daemon = daemonAt(line.url);
+    await daemon.start();
+    await sensors.send(100);
+    await results(listener, windowsOf(100));
+    line.hold(true);
+    await sensors.send(200);
+    await daemon.eventually(({ streams }) => streams.env?.stored === 300, "stored 300 readings");
+    await daemon.kill();
+    line.cut();
+    line.hold(false);
+    await daemon.start();
+    await daemon.eventually(({ streams }) => (streams.env?.messages ?? 0) >= 200, "was given 200 messages again");
+    await sensors.send(40);
+    // What comes again is no break in a window, and is not judged again: each reading has one result.
+    const given = await results(listener, windowsOf(340));
+    expect(given.length).toBe(windowsOf(340));
+    await daemon.stop();
+    const { readings } = await readStored(daemon.dataDir, "env", moteFields);
+    expect(new Set(readings.map(({ id }) => id)).size).toBe(340);
+    expect(new Set(readings.map(({ ts }) => ts)).size).toBe(340);
   });
 });
