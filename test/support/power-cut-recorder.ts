@@ -1,0 +1,56 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const crash = resolve(import.meta.dirname, "../crash");
+const writer = join(crash, "power-cut-writer.ts");
+
+/** One life of the writer: up to which round it commits, and how it ends. */
+export type Life = { readonly upTo: number; readonly end: "kill" | "close" };
+
+/** A directory that the writer works on under the shim, and the trace of it. */
+export type Recording = { readonly dir: string; readonly trace: string; remove(): void };
+
+/** The shim, compiled; null where no compiler is. */
+export function compileShim(): { readonly library: string; remove(): void } | null {
+  const folder = mkdtempSync(join(tmpdir(), "tidegate-shim-"));
+  const library = join(folder, "record-writes.so");
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const source = join(crash, "shim/record-writes.c");
+  for (const compiler of ["cc", "gcc", "clang"])
+    try {
+      execFileSync(compiler, ["-shared", "-fPIC", "-O2", "-o", library, source, "-ldl", "-lpthread"], {
+        stdio: "pipe",
+      });
+      return { library, remove };
+    } catch (thrown) {
+      // A compiler that is there and does not take the shim is a fault, not a reason to leave the test out.
+      if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
+    }
+  remove();
+  return null;
+}
+
+/** Lets the writer live so many lives, one after the other, on one directory. */
+export async function record(library: string, synchronous: "FULL" | "OFF", lives: readonly Life[]): Promise<Recording> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "tidegate-recording-")));
+  const [dir, trace] = [join(folder, "data"), join(folder, "trace")];
+  mkdirSync(dir);
+  for (const { upTo, end } of lives) {
+    const child = spawn(process.execPath, [writer, dir, synchronous, `${upTo}`, end], {
+      env: { ...process.env, LD_PRELOAD: library, POWER_CUT_DIR: dir, POWER_CUT_TRACE: trace },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    const [code, signal] = await once(child, "close");
+    if (end === "kill" ? signal !== "SIGKILL" : code !== 0)
+      throw new Error(`the writer ended with ${code ?? signal}: ${said.slice(-4_000)}`);
+    if (!existsSync(trace)) throw new Error("the shim was not loaded: there is no trace");
+  }
+  return { dir, trace, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
