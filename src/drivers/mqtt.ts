@@ -171,8 +171,8 @@ export class MqttConnection {
   }
 
   /**
-   * Publishes; the connection must be open. `done` gets the broker's reason code (0 with QoS 0 and MQTT 3.1.1); it is
-   * not called when the connection ends before the broker's answer.
+   * Publishes; the connection must be open. `done` gets the broker's reason code (0 with MQTT 3.1.1); it is not called
+   * with QoS 0, nor when the connection ends before the broker's answer.
    */
   publish(
     topic: string,
@@ -183,12 +183,16 @@ export class MqttConnection {
     const { qos, retain, contentType } = options;
     const properties = contentType !== undefined && this.#options.version === 5 ? { contentType } : undefined;
     const publishOptions = properties ? { qos, retain, properties } : { qos, retain };
-    this.#client?.publish(topic, payload, publishOptions, (error) => {
-      if (done === undefined || this.#isEnded) return;
-      if (!error) done(qos === 0 ? 0 : this.#answer);
-      else if ("code" in error && typeof error.code === "number") done(error.code);
-      // Any other error is the connection's end, not the broker's answer.
-    });
+    // A callback of QoS 0 would wait for the socket to drain, and so would thousands of others beside it.
+    if (done === undefined || qos === 0) this.#client?.publish(topic, payload, publishOptions);
+    else {
+      this.#client?.publish(topic, payload, publishOptions, (error) => {
+        if (this.#isEnded) return;
+        if (!error) done(this.#answer);
+        else if ("code" in error && typeof error.code === "number") done(error.code);
+        // Any other error is the connection's end, not the broker's answer.
+      });
+    }
   }
 
   /**

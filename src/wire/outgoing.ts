@@ -56,6 +56,7 @@ export class Outgoing {
   #window = maxFlying;
   #maxPacket = Number.POSITIVE_INFINITY;
   #isOver = false;
+  #isPumpDue = false;
   #idle: (() => void)[] = [];
   readonly counters = { published: 0, refused: 0, lost: 0 };
 
@@ -162,7 +163,15 @@ export class Outgoing {
     // An answer of a connection that has gone answers nothing: the message went out again.
     if (this.#wire !== wire || !this.#flying.delete(item)) return;
     this.#settle(item, code);
-    this.#pump();
+    if (this.queued === 0) this.#rest();
+    else if (this.#next < this.#waiting.length && !this.#isPumpDue) {
+      // Answers come many at a time: what they make room for goes out in one write.
+      this.#isPumpDue = true;
+      setImmediate(() => {
+        this.#isPumpDue = false;
+        this.#pump();
+      });
+    }
   }
 
   #settle(item: Item, code: number): void {

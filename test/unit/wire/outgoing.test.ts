@@ -29,13 +29,14 @@ describe("what goes out", () => {
     expect(outgoing.counters).toEqual({ published: 2, refused: 0, lost: 1 });
   });
 
-  it("keeps to the broker's window and to the order", () => {
+  it("keeps to the broker's window and to the order", async () => {
     const outgoing = new Outgoing();
     for (let i = 0; i < 5; i++) void outgoing.publish(`t${i}`, "", keep);
     const wire = new FakeWire();
     outgoing.open(wire, { ...wide, window: 2 });
     expect(wire.topics).toEqual(["t0", "t1"]);
     wire.sent[1]?.answer?.(0);
+    await new Promise((resolve) => setImmediate(resolve));
     expect(wire.topics).toEqual(["t0", "t1", "t2"]);
   });
 
