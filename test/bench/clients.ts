@@ -13,7 +13,13 @@ export const windowsOf = (readings: number): number => Math.max(0, readings - mo
 
 export const modelFile = resolve(import.meta.dirname, "../../models/mote-anomaly/model.onnx");
 
-export type Flood = { readonly sent: number; readonly acknowledged: number; readonly startedAt: number };
+export type Flood = {
+  readonly sent: number;
+  readonly acknowledged: number;
+  /** ms UTC. */
+  readonly startedAt: number;
+  readonly payloadBytes: number;
+};
 
 /** Publishes `count` readings; at `rate` a second, or as fast as the broker takes them (0). */
 export async function publish(port: number, count: number, qos: 0 | 1, rate = 0): Promise<Flood> {

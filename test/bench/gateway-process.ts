@@ -78,8 +78,6 @@ export class GatewayProcess {
         const control = await ControlClient.connect(socket);
         const gateway = new GatewayProcess(dir, settings.dir === undefined, child, said, control);
         while (!(await gateway.status()).site?.isOnline) await pause(pollMs);
-        // The subscription is under way when the link is online.
-        await pause(250);
         return gateway;
       } catch {
         await pause(pollMs);

@@ -1,14 +1,10 @@
 import { startMosquitto } from "../support/mosquitto.ts";
 import type { BenchOptions } from "./bench-options.ts";
+import { recommended, shipped } from "./broker-settings.ts";
 import { type PeerRun, publish, pythonFault, runPeer, windowsOf } from "./clients.ts";
 import { GatewayProcess, type GatewaySettings } from "./gateway-process.ts";
 import { machine, median, type Report, type Row } from "./measure.ts";
 import { compileSlowFsync } from "./slow-fsync.ts";
-
-/** What `check` tells users to set for a gateway that acknowledges after the fsync. */
-const recommended = ["max_inflight_messages 0", "max_queued_messages 0"];
-/** As mosquitto ships, but for the queue: at full speed its 1,000 messages would overflow for every subscriber. */
-const shipped = ["max_queued_messages 0"];
 
 type GatewayRun = PeerRun & { readonly lost: number; readonly parts: { name: string; seconds: number }[] };
 
@@ -27,7 +23,6 @@ export async function runGateway(
     const { startedAt } = await publish(broker.port, count, settings.qos ?? 0);
     const { status, at } = await finished;
     const used = gateway.cpuSeconds() - before;
-    if (process.env.DBG) console.log(JSON.stringify(status));
     const parts = gateway.cpuByProcess();
     const { modelProcess } = await gateway.status();
     if (modelProcess.restarts > 0) throw new Error("the model process was restarted: its CPU time is not known");

@@ -38,6 +38,7 @@ const connectPacket = packet(
 
 const startTs = Date.now();
 let startedAt = 0;
+let payloadBytes = 0;
 
 /** The noise of a sensor's last digit, the same in every run: without it columns compress to nothing. */
 let seed = 1;
@@ -56,6 +57,7 @@ function publishPacket(i: number): Buffer {
       n: i,
     }),
   );
+  payloadBytes += payload.length;
   const topic = text(`bench/${i % topics}/env`);
   const id = qos > 0 ? Buffer.from([((i % 65_535) + 1) >> 8, ((i % 65_535) + 1) & 255]) : Buffer.alloc(0);
   return packet(0x30 | (qos << 1), Buffer.concat([topic, id, payload]));
@@ -71,7 +73,7 @@ const window = 1_000;
 
 function done(): void {
   socket.end(Buffer.from([0xe0, 0]));
-  console.log(JSON.stringify({ sent, acknowledged, startedAt }));
+  console.log(JSON.stringify({ sent, acknowledged, startedAt, payloadBytes }));
 }
 
 function pump(): void {
