@@ -42,7 +42,7 @@ export type KeyRingOptions = {
 };
 
 /** What may lie in a data directory that holds no data: a key can be made without locking anything out. */
-const harmless = /^(keys|models|lost\+found|control\.sock|\..*|.*\.(lock|ya?ml))$/;
+const harmless = /^(keys|models|lost\+found|control\.sock|trusted\.json|\..*|.*\.(lock|ya?ml))$/;
 
 /** Whether a data directory has no data yet; true also when there is none. */
 export function isEmptyDataDir(dataDir: string): boolean {

@@ -57,6 +57,7 @@ describe("the key ring", () => {
   it("is not held up by a configuration or models in the data directory", () => {
     mkdirSync(join(dataDir, "models"));
     writeFileSync(join(dataDir, "tidegate.yaml"), "version: 1\n");
+    writeFileSync(join(dataDir, "trusted.json"), "{}");
     expect(openKeyRing({ dataDir }).isNew).toBe(true);
   });
 
