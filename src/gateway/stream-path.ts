@@ -41,6 +41,8 @@ export class StreamPath {
   readonly publisher: Publisher;
   readonly #options: StreamPathOptions;
   readonly #pipeline: Pipeline | undefined;
+  /** Readings in a window; null for a stream that is only stored. */
+  readonly windowSize: number | null = null;
   readonly #tracker: VerdictTracker | undefined;
   readonly #cards = new Map<number, Card>();
   /** Sources in alarm, as was last told. */
@@ -80,11 +82,13 @@ export class StreamPath {
       publish: { when: config.publish.when, minIntervalMs: config.publish.minInterval },
       sourceOf,
     });
+    const window = config.window ?? windowOf(model.card);
+    this.windowSize = window.size;
     this.#pipeline = new Pipeline({
       stream: config,
       fields: intake.fields,
       outputs: model.fields,
-      window: config.window ?? windowOf(model.card),
+      window,
       emit: (source, sequence, ts, arrived, window) => scheduler.enqueue(name, source, sequence, ts, arrived, window),
     });
   }

@@ -78,7 +78,7 @@ export function swapModel(path: StreamPath, model: HostedModel, scheduler: Sched
 /** What `tidegate status` tells of a stream. */
 export function streamStatus(path: StreamPath) {
   const { intake, counters, publisher, config } = path;
-  const size = config.window?.size ?? null;
+  const size = path.windowSize;
   return {
     topic: config.topic,
     model: config.model ?? null,

@@ -24,7 +24,8 @@ export class LiveLines {
     const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
     // Clear to the end of each line, so that a shorter text leaves nothing of the longer one before it.
     const body = lines.map((line) => `${line.slice(0, this.#io.columns - 1)}\x1b[K\n`).join("");
-    this.#io.draw(`${up}${body}`);
+    // And below the last line, for the same reason.
+    this.#io.draw(`${up}${body}\x1b[J`);
     this.#drawn = lines.length;
   }
 
