@@ -74,7 +74,8 @@ export function replay(events: readonly TraceEvent[], options: ReplayOptions): R
   const chosen = placesIn(events, places, random);
   let [at, cuts, left] = [0, 0, 0];
   for (const after of chosen) {
-    if (performance.now() > end || isOver(found)) {
+    if (isOver(found)) break;
+    if (performance.now() > end) {
       left++;
       continue;
     }
