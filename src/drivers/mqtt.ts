@@ -1,26 +1,8 @@
 import type { Socket } from "node:net";
 import { type IClientOptions, type IConnackPacket, type IPublishPacket, MqttClient } from "mqtt";
 import { reasonOf } from "../base/errors.ts";
-import { type BrokerAddress, isTlsError, openSocket } from "./broker-socket.ts";
-
-export type MqttOptions = BrokerAddress & {
-  readonly version: 4 | 5;
-  readonly clientId: string;
-  readonly username?: string;
-  readonly password?: string | Uint8Array;
-  /** How long the broker keeps the session, s; 0: a new one each time. */
-  readonly sessionExpiry: number;
-  /** Messages of QoS 1 that may wait for their acknowledgement here (MQTT 5 only). */
-  readonly receiveMaximum: number;
-  /** Packets that are larger are not sent by an MQTT 5 broker, bytes. */
-  readonly maxPacket: number;
-  /** s */
-  readonly keepalive: number;
-  readonly connectTimeoutMs: number;
-  readonly will?: { readonly topic: string; readonly payload: string | Uint8Array };
-  /** Acknowledge QoS 1 here, at once; else by `acknowledge`. */
-  readonly isAutomatic: boolean;
-};
+import { isTlsError, openSocket } from "./broker-socket.ts";
+import { clientOptions, type MqttOptions } from "./mqtt-options.ts";
 
 /** What a broker said when it took the connection. */
 export type MqttOpening = {
@@ -108,7 +90,7 @@ export class MqttConnection {
   /** Starts to connect; what comes of it is told by the events. */
   open(): void {
     try {
-      this.#client = new MqttClient(() => this.#stream(), this.#clientOptions());
+      this.#client = new MqttClient(() => this.#stream(), clientOptions(this.#options) as IClientOptions);
     } catch (thrown) {
       this.#fail("untrusted", thrown);
       this.#socket?.destroy();
@@ -272,37 +254,6 @@ export class MqttConnection {
       onUnreadable: (thrown) => this.abort("protocol", reasonOf(thrown)),
     });
     return this.#socket;
-  }
-
-  #clientOptions(): IClientOptions {
-    const { version, clientId, username, password, sessionExpiry, receiveMaximum, keepalive, will } = this.#options;
-    return {
-      protocolVersion: version,
-      clientId,
-      keepalive,
-      clean: sessionExpiry === 0,
-      connectTimeout: this.#options.connectTimeoutMs,
-      reconnectPeriod: 0,
-      resubscribe: false,
-      queueQoSZero: false,
-      timerVariant: "native",
-      // Its debug log costs more per message than the rest of its path, even when it is off.
-      log: () => {},
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password: Buffer.from(password) }),
-      ...(will ? { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 1, retain: true } } : {}),
-      ...(version === 5
-        ? {
-            properties: {
-              sessionExpiryInterval: sessionExpiry,
-              receiveMaximum,
-              maximumPacketSize: this.#options.maxPacket,
-            },
-            customHandleAcks: (_topic: string, _payload: Buffer, _packet: unknown, done: (code: number) => void) =>
-              done(0),
-          }
-        : {}),
-    } as IClientOptions;
   }
 }
 

@@ -1,6 +1,7 @@
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import { MqttConnection, type MqttEnd, type MqttOpening } from "../drivers/mqtt.ts";
+import { carryOut } from "./link-conversation.ts";
 import { endError, refusalReason } from "./link-errors.ts";
 import { brokerAddress, type LinkOptions, type LinkSubscription } from "./link-options.ts";
 import { Receiver } from "./link-receiver.ts";
@@ -238,25 +239,11 @@ export class Link implements Component {
 
   async #discuss(connection: MqttConnection, isFresh: boolean): Promise<boolean> {
     const { log, name, settings } = this.#options;
+    const plan = this.#subscriptions.plan(this.#version, isFresh);
     const timeoutMs = settings.connectTimeout ?? connectTimeoutMs;
-    const { unsubscribe, subscribe } = this.#subscriptions.plan(this.#version, isFresh);
-    if (unsubscribe.length > 0) {
-      await within(connection.unsubscribe(unsubscribe), timeoutMs, "the broker");
-      if (connection.isOpen) for (const topic of unsubscribe) this.#subscriptions.dropped(topic);
-    }
-    if (subscribe.length === 0 || !connection.isOpen) return connection.isOpen;
-    const codes = await within(connection.subscribe(subscribe), timeoutMs, "the broker");
-    if (codes === null && connection.isOpen) connection.abort("protocol", "a subscription was not answered as it must");
-    if (codes === null || !connection.isOpen) return false;
-    for (const [at, asked] of subscribe.entries()) {
-      const code = codes[at] ?? 128;
-      this.#subscriptions.answered(asked, code);
-      const facts = { link: name, topic: asked.topic, reason: refusalReason(code) };
-      if (code >= 128) log.error(facts, "the broker refuses a subscription: look at its access rules");
-      else if (code < asked.qos) log.warn(facts, "the broker grants QoS 0 only: messages may be lost");
-    }
-    if (this.#subscriptions.refused.size > 0) this.#askAgain(connection);
-    return true;
+    const isDone = await carryOut(plan, { connection, subscriptions: this.#subscriptions, timeoutMs, log, name });
+    if (isDone && this.#subscriptions.refused.size > 0) this.#askAgain(connection);
+    return isDone;
   }
 
   #askAgain(connection: MqttConnection): void {
