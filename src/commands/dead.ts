@@ -70,7 +70,7 @@ export const define: Define = (command, io) => {
   command
     .command("replay")
     .description("publish dead letters again on the site's broker, under their topics, and forget those it takes")
-    .argument("[ids...]", "ids of letters", idOption)
+    .argument("[ids...]", "ids of letters", idsOption)
     .option("--all", allOption)
     .option(...configOption)
     .option(...jsonOption)
@@ -98,7 +98,7 @@ export const define: Define = (command, io) => {
   command
     .command("purge")
     .description("forget dead letters for good")
-    .argument("[ids...]", "ids of letters", idOption)
+    .argument("[ids...]", "ids of letters", idsOption)
     .option("--all", allOption)
     .option(...configOption)
     .option(...jsonOption)

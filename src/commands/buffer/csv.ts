@@ -31,11 +31,6 @@ export const csvLine = (line: ReadingLine, { source, fields, hasPayload }: CsvCo
     ...(hasPayload ? [line.payload ?? ""] : []),
   ]);
 
-/** Whether a reading has something that the columns do not: it was stored when the stream had other fields. */
-export const isBeyond = (line: ReadingLine, { source, fields }: CsvColumns): boolean =>
-  Object.keys(line.fields).some((name) => !fields.includes(name)) ||
-  Object.keys(line.source).some((name) => !source.includes(name));
-
 const row = (cells: readonly (string | number)[]): string => cells.map(cell).join(",");
 
 const cell = (value: string | number): string => {

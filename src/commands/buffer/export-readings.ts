@@ -5,7 +5,7 @@ import type { ExportQuery } from "../../gateway/buffer-export.ts";
 import type { ReadingLine } from "../../gateway/reading-line.ts";
 import { compilePattern } from "../../ingest/topic-pattern.ts";
 import type { Io } from "../verb.ts";
-import { type CsvColumns, columnsOf, csvHead, csvLine, isBeyond } from "./csv.ts";
+import { type CsvColumns, columnsOf, csvHead, csvLine } from "./csv.ts";
 import type { JournalAccess } from "./journal-access.ts";
 
 /** Lines that are written at once: a call to the system for each would take longer than the reading. */
@@ -45,10 +45,6 @@ export async function printReadings(
     flush();
   }
   if (readings === 0) io.err(`No reading of ${query.stream} is as asked for.`);
-  if (sheet && sheet.beyond > 0)
-    io.err(
-      `${sheet.beyond} readings have fields that the stream no longer has; they are not in the columns: use --format ndjson.`,
-    );
 }
 
 function unknownStream(stream: string, known: readonly string[]): TidegateError {
@@ -62,8 +58,6 @@ class Sheet {
   readonly #put: (text: string) => void;
   readonly #names: Omit<CsvColumns, "hasPayload"> | null;
   #columns: CsvColumns | undefined;
-  /** Readings that have more than there are columns. */
-  beyond = 0;
 
   constructor({ streams }: Config, stream: string, put: (text: string) => void) {
     const configured = Object.hasOwn(streams, stream) ? streams[stream] : undefined;
@@ -75,7 +69,6 @@ class Sheet {
 
   add(line: ReadingLine): void {
     this.#columns ??= this.#begin({ ...columnsOf(line), ...this.#names });
-    if (isBeyond(line, this.#columns)) this.beyond++;
     this.#put(csvLine(line, this.#columns));
   }
 

@@ -5,13 +5,16 @@ import { OptionFault } from "../verb.ts";
 /** A letter holds up to 64 KiB of payload: so many fit into one answer of the daemon. */
 const pageLetters = 24;
 
-/** Parses the id of a letter, one of several. */
-export function idOption(text: string, before?: unknown): number[] | number {
+/** Parses the id of a letter. */
+export function idOption(text: string): number {
   const id = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(id))
     throw new OptionFault("a letter's id", text, "a number, as `tidegate dead ls` lists it,");
-  return Array.isArray(before) ? [...before, id] : id;
+  return id;
 }
+
+/** Parses one more of several ids. */
+export const idsOption = (text: string, before?: number[]): number[] => [...(before ?? []), idOption(text)];
 
 /** Dead letters, newest first, page by page. */
 export async function* allLetters(journal: JournalAccess, limit: number): AsyncGenerator<Letter> {
