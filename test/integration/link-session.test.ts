@@ -128,6 +128,18 @@ describeReal("a session with mosquitto", () => {
     await until(() => got[2]?.text === "after", "the next message");
   });
 
+  it("is taken up again when the broker vanished without a word", async () => {
+    const { url, port } = await broker();
+    const line = await cable(port);
+    const { link, got } = open(line.url, {}, { keepalive: 1_000 });
+    await link.online(10_000);
+    const sensor = await sensorOf(url);
+    line.hush();
+    await sensor.publish("s/1", "into the void", { qos: 1 });
+    await until(() => got.length === 1, "the message, over a new connection");
+    expect(link.counters).toMatchObject({ connections: 2, sessionsLost: 0 });
+  });
+
   it("drops subscriptions of an earlier life, and those that a change of configuration ended", async () => {
     const { url } = await broker();
     const both: LinkOptions["subscriptions"] = [

@@ -4,6 +4,8 @@ export type Cable = {
   readonly url: string;
   /** Ends every connection, without a word to either side. */
   cut(): void;
+  /** Carries nothing any more on the connections that are there, which stay open: the other end has vanished. */
+  hush(): void;
   stop(): void;
 };
 
@@ -25,9 +27,13 @@ export async function layCable(port: number): Promise<Cable> {
   const cut = () => {
     for (const socket of sockets) socket.destroy();
   };
+  const hush = () => {
+    for (const socket of sockets) socket.unpipe().on("data", () => {});
+  };
   return {
     url: `mqtt://127.0.0.1:${address.port}`,
     cut,
+    hush,
     stop: () => {
       cut();
       server.close();
