@@ -11,6 +11,7 @@ import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { cloudLink, formerFilters, rememberFilters, siteLink } from "./gateway/links.ts";
 import { recover } from "./gateway/recovery.ts";
 import { Schedules } from "./gateway/schedules.ts";
+import { SinkKey } from "./gateway/sink-key.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
 import type { StreamPath } from "./gateway/stream-path.ts";
@@ -48,6 +49,7 @@ export class Gateway implements Component {
   #lastTaken: number | undefined;
   #site: Link | undefined;
   #cloud: Link | null = null;
+  readonly #sinkKey: SinkKey;
   #uplink: Uplink | undefined;
   /** The journal began anew: its numbers have to be told apart from those before. */
   #isNewLife = false;
@@ -80,6 +82,7 @@ export class Gateway implements Component {
         if (event === "set-aside") this.#isNewLife = true;
       },
     });
+    this.#sinkKey = new SinkKey(config, this.journal, log);
     const { threads, maxBatch, providers } = config.models;
     this.#host = new ModelHost({ clock, log, threads, maxBatch, providers });
     this.#scheduler = new Scheduler({
@@ -200,6 +203,7 @@ export class Gateway implements Component {
     return cloudLink(this.#linkParts(), {
       onMessage: ({ topic, payload }) => {
         if (topic.endsWith("/receipts/data")) this.#uplink?.receive(payload);
+        else if (topic.endsWith("/keys/data") && this.#sinkKey.announce(payload)) this.#uplink?.wake();
       },
       onState: (state, reason) => {
         if (state === "online") this.health.ready("cloud");
@@ -213,7 +217,9 @@ export class Gateway implements Component {
     const { config, keys, clock, log } = this.#options;
     const incarnation = await incarnationOf(this.journal, this.#isNewLife);
     const paths = [...this.#paths.values()];
+    await this.#sinkKey.load();
     const uplink = await openUplink({
+      sinkKey: this.#sinkKey,
       config,
       link,
       journal: this.journal,

@@ -54,7 +54,15 @@ async function runSink(
   const keys = openKeyRing({ dataDir: settings.dataDir, credentialsDir });
   if (keys.isNew)
     log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
-  log.info({ recipient: Buffer.from(keys.box.publicKey).toString("base64") }, "gateways seal to this public key: put it into cloud.dataKey");
+  log.info(
+    { recipient: Buffer.from(keys.box.publicKey).toString("base64") },
+    "gateways seal to this public key: put it into cloud.dataKey",
+  );
+  if (settings.fleet !== "+")
+    log.info(
+      { announcer: Buffer.from(keys.signer.publicKey).toString("base64") },
+      "or put this one into cloud.dataSigner: the key to seal to is announced under it",
+    );
   const { broker, dataDir, fleet, trust, trustFirstUse, share } = settings;
   let sink: Sink | undefined;
   const link = linkTo("sink", broker, {
@@ -80,6 +88,7 @@ async function runSink(
     keys: [keys.box],
     fleet,
     share,
+    ...(fleet === "+" ? {} : { announce: { fleets: [fleet], signer: keys.signer } }),
     clock: systemClock,
     log,
   });

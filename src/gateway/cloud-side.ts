@@ -9,6 +9,7 @@ import type { Link } from "../wire/link.ts";
 import { type OwedEntry, type OwedSource, outboxSource } from "../wire/owed-source.ts";
 import { Uplink } from "../wire/uplink.ts";
 import { readingLines } from "./reading-line.ts";
+import type { SinkKey } from "./sink-key.ts";
 import type { StreamPath } from "./stream-path.ts";
 
 export type CloudParts = {
@@ -17,6 +18,7 @@ export type CloudParts = {
   readonly journal: Journal;
   readonly paths: readonly StreamPath[];
   readonly signer: Signer;
+  readonly sinkKey: SinkKey;
   /** Names one life of the journal's numbers. */
   readonly incarnation: string;
   readonly clock: Clock;
@@ -39,8 +41,6 @@ export async function openUplink(parts: CloudParts): Promise<Uplink> {
   const { config, link, journal, paths, signer, incarnation, clock, log } = parts;
   const { cloud } = config;
   const raw = paths.filter(({ config: stream }) => stream.uplink === "raw");
-  const key = cloud?.dataKey === undefined ? null : new Uint8Array(Buffer.from(cloud.dataKey, "base64"));
-  if (key === null) log.warn("no cloud.dataKey: what is owed to the cloud waits in the outbox");
   return new Uplink({
     link,
     sources: [
@@ -52,7 +52,7 @@ export async function openUplink(parts: CloudParts): Promise<Uplink> {
     gateway: config.gateway.id,
     incarnation,
     signer,
-    sinkKey: () => key,
+    sinkKey: () => parts.sinkKey.value,
     maxPayload: cloud?.maxPayload ?? 122_880,
     onDropped: (stream, lines) => {
       const dropped = [{ stream, reason: "too large", n: lines }];
@@ -72,7 +72,8 @@ async function rawSource(journal: Journal, path: StreamPath): Promise<OwedSource
     lane: "raw",
     settledUpTo: cursors.uplinked,
     async load(n, limit, maxBytes) {
-      const frames = await journal.read(stream, { from: n, to: n + limit, limit });
+      // From n on, whatever gap retention has left there.
+      const frames = await journal.read(stream, { from: n, limit });
       const entries: OwedEntry[] = [];
       let bytes = 0;
       for (const frame of frames) {
@@ -80,7 +81,7 @@ async function rawSource(journal: Journal, path: StreamPath): Promise<OwedSource
         for (const line of readingLines(frame, path.intake.sources)) {
           const body = Buffer.from(JSON.stringify(line));
           bytes += body.length;
-          if (entries.length > 0 && bytes > maxBytes) return entries;
+          if (entries.length >= limit || (entries.length > 0 && bytes > maxBytes)) return entries;
           entries.push({ n: ++sequence, stream, kind: "raw", at: line.receivedAt, body });
         }
       }

@@ -91,7 +91,10 @@ export function cloudLink(parts: LinkParts, wiring: Wiring): Link | null {
     will: { topic: topics.status, payload: state("offline") },
     birth: () => ({ topic: topics.status, payload: state("online") }),
     farewell: { topic: topics.status, payload: state("offline") },
-    subscriptions: [{ topic: topics.receipts, qos: 1, retained: "ignore" }],
+    subscriptions: [
+      { topic: topics.receipts, qos: 1, retained: "ignore" },
+      { topic: fleetTopics(fleet).dataKeys, qos: 1, retained: "first" },
+    ],
     ack: "auto",
     maxPacket: 262_144,
     random: Math.random,
