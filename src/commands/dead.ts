@@ -1,7 +1,15 @@
 import { renderBytes } from "../base/units.ts";
 import { endWithReader } from "./broken-pipe.ts";
 import { type JournalAccess, openJournal } from "./buffer/journal-access.ts";
-import { allLetters, idOption, letterFacts, letterPayload, lettersById, lettersInOrder } from "./dead/letters.ts";
+import {
+  allLetters,
+  idOption,
+  idsOption,
+  letterFacts,
+  letterPayload,
+  lettersById,
+  lettersInOrder,
+} from "./dead/letters.ts";
 import { loadFor } from "./load-configuration.ts";
 import { plain, renderTable } from "./terminal/table.ts";
 import { answer, configOption, type Define, jsonOption, numberOption, OptionFault } from "./verb.ts";
