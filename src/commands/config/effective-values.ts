@@ -3,7 +3,7 @@ import { nearestName } from "../../base/nearest-name.ts";
 import { renderDuration } from "../../base/units.ts";
 import type { LoadedConfig, Origin } from "../../config/load.ts";
 import type { OptionMeta } from "../../config/option.ts";
-import { mapLeaves, renderPath } from "../../config/walk.ts";
+import { mapLeaves, renderPath, rootShape } from "../../config/walk.ts";
 
 export type EffectiveValues = {
   /** The part that was asked for, in the form of the file. */
@@ -20,7 +20,7 @@ export type EffectiveValues = {
  */
 export function writtenValues({ config, origins }: LoadedConfig, path?: string): EffectiveValues {
   const byPath: Record<string, { value: unknown; origin: Origin }> = {};
-  const whole = mapLeaves(config, (leaf, meta, at) => {
+  const whole = mapLeaves(inOrder(config), (leaf, meta, at) => {
     const value = written(leaf, meta);
     const name = renderPath(at);
     if (isWithin(name, path)) byPath[name] = { value, origin: origins.get(name) ?? "default" };
@@ -34,6 +34,12 @@ export function writtenValues({ config, origins }: LoadedConfig, path?: string):
   if (tree === undefined) throw absent(path, [...origins.keys()]);
   return { tree, byPath };
 }
+
+/** The sections in the order of the documentation, whatever that of the file. */
+const inOrder = (config: LoadedConfig["config"]): unknown => {
+  const sections = Object.entries(config);
+  return Object.fromEntries(Object.keys(rootShape).flatMap((key) => sections.filter(([section]) => section === key)));
+};
 
 const isWithin = (name: string, path: string | undefined): boolean =>
   path === undefined || name === path || name.startsWith(`${path}.`);

@@ -9,7 +9,7 @@ const pageLetters = 24;
 export function idOption(text: string): number {
   const id = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(id))
-    throw new OptionFault("a letter's id", text, "a number, as `tidegate dead ls` lists it,");
+    throw new OptionFault("a letter's id", text, "a number that `tidegate dead ls` lists");
   return id;
 }
 

@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { jsonOf, shell, tidegate } from "./verbs-fixture.ts";
+
+const verbs = [
+  ...["config get", "config set", "config validate", "config diff", "config schema"],
+  ...["keys new", "keys show", "keys backup", "keys restore"],
+  ...["model ls", "model show", "model verify"],
+  ...["buffer stats", "buffer export", "dead ls", "dead show", "dead replay", "dead purge", "data open"],
+];
+
+describe("help", () => {
+  it.each(verbs)("tidegate %s --help has an example that begins with the verb, --config and --json", async (verb) => {
+    const { code, out } = await tidegate(...verb.split(" "), "--help");
+    expect(code).toBe(0);
+    expect(out).toContain(`\nExample: tidegate ${verb}`);
+    expect(out).toContain("--config <file>");
+    expect(out).toContain("--json");
+  });
+
+  it("a verb without its part is a fault of usage (64)", async () => {
+    for (const verb of ["keys", "buffer"]) expect((await tidegate(verb)).code).toBe(64);
+    const ran = await tidegate("buffer", "exprt", "--json");
+    expect(ran.code).toBe(64);
+    expect(jsonOf<{ error: { message: string } }>(ran).error.message).toContain("Did you mean export?");
+  });
+
+  it("ends quietly when its reader has gone before it could print", async () => {
+    const { err } = await shell('{ sh "$0" config schema; echo "code $?" >&2; } | true');
+    expect(err).toBe("code 0\n");
+  });
+});
