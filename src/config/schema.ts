@@ -18,13 +18,13 @@ import {
 } from "./option-values.ts";
 import { streamSchema } from "./stream-schema.ts";
 
-const urlFact = { type: "URL", range: "mqtt://, mqtts://, ws:// or wss://", json: { type: "string", format: "uri" } };
+const urlFact = { type: "URL", range: "mqtt:// or mqtts://", json: { type: "string", format: "uri" } };
 
 function parseUrl(written: unknown): Parsed<string> {
   const fault = expectedWords("a URL such as mqtt://127.0.0.1:1883", written);
   if (typeof written !== "string" || !URL.canParse(written)) return { fault };
   const url = new URL(written);
-  if (!["mqtt:", "mqtts:", "ws:", "wss:"].includes(url.protocol)) return { fault };
+  if (!["mqtt:", "mqtts:"].includes(url.protocol)) return { fault };
   if (url.password !== "")
     return { fault: "a password has no place here: put it in a file and name it in passwordFile" };
   return { value: written };

@@ -54,7 +54,7 @@ export async function rememberFilters(journal: Journal, config: Config): Promise
 export function siteLink(parts: LinkParts, wiring: Wiring): Link {
   const { config, version, fingerprint, credentialsDir, clock, log } = parts;
   const { id, fleet } = config.gateway;
-  const { status } = siteTopics(id);
+  const { status, prefix } = siteTopics(id);
   const state = (value: string) => JSON.stringify({ state: value, version });
   const largest = Math.max(65_536, ...Object.values(config.streams).map(({ maxPayload }) => maxPayload));
   return new Link({
@@ -66,6 +66,7 @@ export function siteLink(parts: LinkParts, wiring: Wiring): Link {
     birth: () => ({ topic: status, payload: state("online") }),
     farewell: { topic: status, payload: state("offline") },
     subscriptions: siteSubscriptions(config),
+    ownPrefix: prefix,
     ack: "gated",
     maxPacket: largest + packetRoom,
     random: Math.random,

@@ -1,4 +1,4 @@
-import { reasonOf } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Result } from "../base/result.ts";
 
@@ -19,15 +19,31 @@ export type PublisherOptions = {
   readonly log: Log;
 };
 
+type Owed = { readonly sequence: number; readonly topic: string; readonly payload: string; isSettled: boolean };
+
+/** With the link at a time: more than it has under way, and far less than it queues for all streams. */
+const maxFlying = 1_024;
+/** Results that wait until the publisher is behind: whoever makes more of them should pause. */
+const behindAt = 8_192;
+/** A recovery may owe very many; what is beyond is given up and counted. */
+const maxWaitingBytes = 64 * 2 ** 20;
+const retryMs = 100;
+
 /**
- * Publishes a stream's results on the site broker and knows which of them the broker has not confirmed: they are owed
- * again after a crash, so the stream's `inferred` cursor must not pass them.
+ * Publishes a stream's results on the site broker, in order, and knows which of them the broker has not confirmed: they
+ * are owed again after a crash, so the stream's `inferred` cursor must not pass them.
  */
 export class Publisher {
   readonly #options: PublisherOptions;
-  /** Sequence numbers of results on their way, in order; settled ones leave from the front. */
-  #flying: { sequence: number; isSettled: boolean }[] = [];
+  /** Results that are owed, in order, from `#first` on; those from `#next` on have not been given to the link. */
+  #owed: Owed[] = [];
+  #first = 0;
+  #next = 0;
+  #bytes = 0;
+  #wasBehind = false;
   readonly counters = { published: 0, failed: 0 };
+  /** Told when the publisher is no longer behind. */
+  onRoom: (() => void) | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -35,31 +51,79 @@ export class Publisher {
 
   /** Sequence number of the oldest reading whose result is not confirmed; Infinity when all are. */
   get oldest(): number {
-    return this.#flying[0]?.sequence ?? Number.POSITIVE_INFINITY;
+    return this.#owed[this.#first]?.sequence ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** So many results wait that readings had better wait, too: the broker gets no acknowledgements meanwhile. */
+  get isBehind(): boolean {
+    return this.#owed.length - this.#first >= behindAt;
   }
 
   /** @param sequence  of the newest reading in the result's window */
   publish(result: Result, sequence: number): void {
-    const { link, qos, retain, topicOf, log } = this.#options;
-    const entry = { sequence, isSettled: qos === 0 };
-    if (qos === 1) this.#flying.push(entry);
-    link.publish(topicOf(result), JSON.stringify(result), { qos, retain }).then(
-      () => {
-        this.counters.published++;
-        this.#settle(entry);
+    const { link, qos, retain, topicOf } = this.#options;
+    const topic = topicOf(result);
+    const payload = JSON.stringify(result);
+    if (qos === 0) {
+      link.publish(topic, payload, { qos, retain }).then(
+        () => this.counters.published++,
+        (thrown: unknown) => this.#fail(reasonOf(thrown)),
+      );
+      return;
+    }
+    if (this.#bytes > maxWaitingBytes) {
+      this.#fail("too many results wait");
+      return;
+    }
+    this.#bytes += payload.length;
+    this.#owed.push({ sequence, topic, payload, isSettled: false });
+    if (this.isBehind) this.#wasBehind = true;
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#next < this.#owed.length && this.#next - this.#first < maxFlying)
+      this.#send(this.#owed[this.#next++] as Owed);
+  }
+
+  #send(owed: Owed): void {
+    const { link, retain } = this.#options;
+    link.publish(owed.topic, owed.payload, { qos: 1, retain }).then(
+      ({ reason }) => {
+        if (reason < 128) this.counters.published++;
+        else this.#fail(`the broker refuses it (${reason})`);
+        this.#settle(owed);
       },
       (thrown: unknown) => {
-        // The link gives up only when it is stopped or its queue is full: then the result stays owed, or is counted.
-        if (this.counters.failed++ === 0) log.warn({ reason: reasonOf(thrown) }, "a result could not be published");
-        this.#settle(entry);
+        // A link that has stopped leaves the result owed. One whose queue is full has room for it later.
+        const code = thrown instanceof TidegateError ? thrown.code : "";
+        if (code === "OUTGOING_FULL") setTimeout(() => this.#send(owed), retryMs).unref();
+        else if (code !== "STOPPED") {
+          this.#fail(reasonOf(thrown));
+          this.#settle(owed);
+        }
       },
     );
   }
 
-  #settle(entry: { isSettled: boolean }): void {
-    entry.isSettled = true;
-    let settled = 0;
-    while (this.#flying[settled]?.isSettled) settled++;
-    if (settled > 0) this.#flying.splice(0, settled);
+  #fail(reason: string): void {
+    if (this.counters.failed++ === 0) this.#options.log.warn({ reason }, "a result could not be published");
+  }
+
+  #settle(owed: Owed): void {
+    owed.isSettled = true;
+    for (let oldest = this.#owed[this.#first]; oldest?.isSettled; oldest = this.#owed[++this.#first])
+      this.#bytes -= oldest.payload.length;
+    // Now and then only: to take each from the front would move all that wait behind it.
+    if (this.#first === this.#owed.length || this.#first >= behindAt) {
+      this.#owed.splice(0, this.#first);
+      this.#next -= this.#first;
+      this.#first = 0;
+    }
+    this.#pump();
+    if (this.#wasBehind && this.#owed.length - this.#first <= behindAt / 2) {
+      this.#wasBehind = false;
+      this.onRoom?.();
+    }
   }
 }
