@@ -59,7 +59,7 @@ const link = {
         default: false,
       }),
     },
-    { doc: "TLS, for mqtts: and wss:." },
+    { doc: "TLS, for mqtts:." },
   ),
   clientId: text({
     doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`.",
