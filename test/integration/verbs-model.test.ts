@@ -1,0 +1,100 @@
+import { truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { writeBundle } from "../support/model-bundle.ts";
+import { jsonOf, Site } from "./verbs-fixture.ts";
+
+const golden = (score: number) => ({
+  payloads: Array.from({ length: 4 }, () => '{"a":1,"b":2}'),
+  outputs: { score },
+  verdict: "normal",
+});
+
+let site: Site;
+let models: string;
+beforeEach(() => {
+  site = new Site({
+    models: { dir: "./models" },
+    streams: { env: { topic: "x/{y}", fields: { a: "a", b: "b" }, model: "sum" } },
+  });
+  models = join(site.dir, "models");
+  writeBundle(models, { name: "sum", version: 3, golden: [golden(12)], card: { trainable: {} } });
+});
+afterEach(() => site.remove());
+
+describe("tidegate model ls", () => {
+  it("lists models with the promised keys, and says which the configuration uses", async () => {
+    writeBundle(models, { name: "spare" });
+    const list = jsonOf<object[]>(await site.run("model", "ls", "--json"));
+    expect(list).toEqual([
+      expect.objectContaining({ name: "spare", version: 1, task: "anomaly", active: false }),
+      expect.objectContaining({ name: "sum", version: 3, task: "anomaly", active: true, streams: ["env"] }),
+    ]);
+  });
+
+  it("lists a broken bundle with its fault among the others", async () => {
+    writeBundle(models, { name: "bad" });
+    writeFileSync(join(models, "bad", "card.yaml"), "format: 1\n");
+    const ran = await site.run("model", "ls", "--json");
+    expect(ran.code).toBe(0);
+    expect(jsonOf<object[]>(ran)[0]).toMatchObject({ name: "bad", version: null, fault: expect.any(String) });
+    expect((await site.run("model", "ls")).err).toContain("bad: ");
+  });
+});
+
+describe("tidegate model show", () => {
+  it("tells what the graph is made of, with the promised keys", async () => {
+    const shown = jsonOf<Record<string, unknown>>(await site.run("model", "show", "sum", "--json"));
+    expect(shown).toMatchObject({
+      name: "sum",
+      version: 3,
+      task: "anomaly",
+      parameters: expect.any(Number),
+      inputs: [{ name: "window", type: "float32", shape: ["batch", 4, 2] }],
+      outputs: [{ name: "score", type: "float32", shape: ["batch"] }],
+    });
+    const operators = shown.operators as { op: string; count: number; trainable: boolean }[];
+    expect(operators).toContainEqual({ op: "ReduceSum", count: 1, trainable: false });
+  });
+
+  it("tells which operators work on tensors that may be trained", async () => {
+    const packaged = new Site();
+    const { operators } = jsonOf<{ operators: { op: string; trainable: boolean }[] }>(
+      await packaged.run("model", "show", "mote-anomaly", "--json"),
+    );
+    packaged.remove();
+    const isTrainable = (name: string) => operators.find(({ op }) => op === name)?.trainable;
+    expect(isTrainable("MatMul")).toBe(true);
+    expect(isTrainable("Slice")).toBe(false);
+  });
+
+  it("names the nearest when there is none of this name", async () => {
+    const ran = await site.run("model", "show", "summ", "--json");
+    expect(ran.code).toBe(78);
+    expect(jsonOf<{ error: { nearest: string } }>(ran).error.nearest).toBe("sum");
+  });
+});
+
+describe("tidegate model verify", () => {
+  it("passes a bundle that gives what its golden samples ask for", async () => {
+    const ran = await site.run("model", "verify", "sum", "--json");
+    expect(ran.code).toBe(0);
+    expect(jsonOf(ran)).toMatchObject({ name: "sum", version: 3, passed: true, samples: 1, faults: [] });
+  });
+
+  it("ends with 1 and names what differs", async () => {
+    const dir = writeBundle(models, { name: "off", golden: [golden(12), golden(13)] });
+    const ran = await site.run("model", "verify", dir, "--json");
+    expect(ran.code).toBe(1);
+    const { passed, faults } = jsonOf<{ passed: boolean; faults: string[] }>(ran);
+    expect(passed).toBe(false);
+    expect(faults).toEqual([expect.stringContaining("output score is 12, not 13")]);
+  });
+
+  it("refuses a model file that is cut off (65), in a sentence", async () => {
+    truncateSync(join(models, "sum", "model.onnx"), 100);
+    const ran = await site.run("model", "verify", "sum");
+    expect(ran.code).toBe(65);
+    expect(ran.err).toMatch(/^tidegate: .*not a readable ONNX model/);
+  });
+});
