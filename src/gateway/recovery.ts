@@ -27,17 +27,21 @@ export async function recover(
   const isUsable = snapshot !== null && snapshot.sequence <= state.next && path.restore(snapshot.bytes);
   const start = isUsable ? snapshot.sequence : Math.max(0, inferred - lookBack);
   path.recover(inferred, state.next);
+  // A frame may hold more readings than there is room for windows, and each may complete one.
+  const step = Math.min(sliceReadings, scheduler.roomOf(path.name));
   let played = 0;
   for (let from = start; from < state.next; ) {
     const frames = await journal.read(path.name, { from, to: state.next, limit: sliceReadings });
     const last = frames.at(-1);
     if (!last) break;
     for (const frame of frames) {
-      path.replay(frame);
+      for (let at = 0; at < frame.count; at += step) {
+        path.replay(frame, at, Math.min(frame.count, at + step));
+        await scheduler.room(path.name);
+      }
       played += frame.count;
     }
     from = last.first + last.count;
-    await scheduler.room(path.name);
   }
   if (played > 0)
     log.info({ stream: path.name, readings: played, owed: Math.max(0, state.next - inferred) }, "journal played");

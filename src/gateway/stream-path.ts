@@ -162,11 +162,11 @@ export class StreamPath {
     this.#tracker?.recover(inferred - 1, next - 1);
   }
 
-  /** Plays a frame of the journal through pipeline and model. */
-  replay(frame: Frame): void {
+  /** Plays readings [from, to) of a frame of the journal through pipeline and model. */
+  replay(frame: Frame, from = 0, to = frame.count): void {
     const { bootId } = this.#options.clock;
     const row = new Float64Array(frame.values.length);
-    for (let i = 0; i < frame.count; i++) {
+    for (let i = from; i < to; i++) {
       for (let field = 0; field < row.length; field++) row[field] = frame.values[field]?.[i] ?? Number.NaN;
       // Monotonic times of another boot do not compare with this one's: such readings arrived "at the start".
       const arrived = frame.boot === bootId ? (frame.arrived[i] ?? 0) : 0;

@@ -140,6 +140,11 @@ export class Scheduler {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** Windows that may be enqueued at once after `room`, without the oldest being given up. */
+  roomOf(stream: string): number {
+    return Math.max(1, Math.floor(this.#lane(stream).queue.limit / 2));
+  }
+
   /** Resolves when at most half of the stream's room is taken: for a source that can wait, like a replay. */
   room(stream: string): Promise<void> {
     const lane = this.#lane(stream);

@@ -8,8 +8,24 @@ import type { ReadingLine } from "../../src/gateway/reading-line.ts";
 
 export type Stored = { readonly readings: readonly ReadingLine[]; readonly cursors: Readonly<Cursors> };
 
+/** Opens the journal of a daemon that has ended. */
+export function openStore(dataDir: string, stream: string, fields: readonly string[]) {
+  const { storageRoot } = openKeyRing({ dataDir });
+  const keep = { maxBytes: 2 ** 40, maxAge: Number.MAX_SAFE_INTEGER, priority: 5 };
+  const limits = { maxBytes: 2 ** 40, minFree: { bytes: 0 } };
+  const streams = [{ name: stream, fields, keep }];
+  const events: unknown[] = [];
+  const options = { dir: dataDir, storageRoot, streams, limits, blockReadings: 1_024, synchronous: "FULL" } as const;
+  const store = new Store(options, (event) => events.push(event));
+  const close = () => {
+    store.close();
+    if (events.length > 0) throw new Error(`the journal was damaged: ${JSON.stringify(events)}`);
+  };
+  return { store, close };
+}
+
 /**
- * Opens the journal of a daemon that has ended and gives every reading of a stream to `take`.
+ * Gives every reading of a stream in the journal of a daemon that has ended to `take`.
  * @returns how far the readings were worked on
  */
 export async function eachStored(
@@ -18,20 +34,13 @@ export async function eachStored(
   fields: readonly string[],
   take: (reading: ReadingLine) => void,
 ): Promise<Readonly<Cursors>> {
-  const { storageRoot } = openKeyRing({ dataDir });
-  const keep = { maxBytes: 2 ** 40, maxAge: Number.MAX_SAFE_INTEGER, priority: 5 };
-  const limits = { maxBytes: 2 ** 40, minFree: { bytes: 0 } };
-  const streams = [{ name: stream, fields, keep }];
-  const events: unknown[] = [];
-  const options = { dir: dataDir, storageRoot, streams, limits, blockReadings: 1_024, synchronous: "FULL" } as const;
-  const store = new Store(options, (event) => events.push(event));
+  const { store, close } = openStore(dataDir, stream, fields);
   try {
     const from = { read: store.read.bind(store), sourcesOf: (name: string) => store.stateOf(name).sources };
     for await (const lines of exportReadings({ stream }, from)) lines.forEach(take);
-    if (events.length > 0) throw new Error(`the journal was damaged: ${JSON.stringify(events)}`);
     return store.stateOf(stream).cursors;
   } finally {
-    store.close();
+    close();
   }
 }
 

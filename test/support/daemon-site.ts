@@ -36,11 +36,23 @@ export function daemonAt(url: string, rest: RawConfig = {}): Daemon {
   return daemon;
 }
 
-/** Waits for results of so many different windows. */
-export async function results(listener: Listener, count: number): Promise<Result[]> {
-  const distinct = () => new Set(listener.json<Result>("tidegate/gw-1/results/").map(({ id }) => id)).size;
-  await expect.poll(distinct, { timeout: 15_000 }).toBe(count);
-  return listener.json<Result>("tidegate/gw-1/results/");
+/** Waits for results of so many different windows; gives them all, repeats too. */
+export async function results(listener: Listener, count: number, timeout = 15_000): Promise<Result[]> {
+  const given: Result[] = [];
+  const ids = new Set<string>();
+  let seen = 0;
+  const distinct = () => {
+    for (const { topic, text } of listener.messages.slice(seen)) {
+      if (!topic.startsWith("tidegate/gw-1/results/")) continue;
+      const result = JSON.parse(text) as Result;
+      given.push(result);
+      ids.add(result.id);
+    }
+    seen = listener.messages.length;
+    return ids.size;
+  };
+  await expect.poll(distinct, { timeout }).toBe(count);
+  return given;
 }
 
 /** The results that four motes in turn give after so many readings: none before a window of 16 is full. */
