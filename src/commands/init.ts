@@ -6,7 +6,7 @@ import { openKeyRing } from "../crypto/key-ring.ts";
 import { brokerAddress } from "../wire/link-options.ts";
 import { firstConfig } from "./init/first-config.ts";
 import { giveToOwner } from "./init/key-owner.ts";
-import { configOption, type Define, type Io, jsonOption, OptionFault } from "./verb.ts";
+import { type Define, type Io, jsonOption, OptionFault } from "./verb.ts";
 
 type Options = { broker: string; dir?: string; config?: string; json?: boolean };
 
@@ -14,7 +14,7 @@ export const define: Define = (command, io) => {
   command
     .option("--broker <url>", "the site's broker", "mqtt://127.0.0.1:1883")
     .option("--dir <folder>", "folder of the configuration; keys and data lie beside it (default: this folder)")
-    .option(...configOption)
+    .option("--config <file>", "the configuration's file itself, in place of --dir")
     .option(...jsonOption)
     .addHelpText(
       "after",
