@@ -45,6 +45,8 @@ export type StoreReady = { readonly event: "ready" };
 const epochName = "buffer/epoch";
 const ageName = "buffer/age";
 const wallName = "buffer/wall";
+/** The log stays as long as this after a checkpoint, where the budget has room for it. */
+const keptLogBytes = 4 * 2 ** 20;
 /** How often a commit that finds no room makes some. */
 const maxRounds = 8;
 
@@ -269,7 +271,7 @@ export class Store {
     this.#state.checkpoint();
     return this.#withFile(({ db }) => {
       db.shrink(4_096);
-      return db.checkpoint();
+      return db.checkpoint(Math.min(keptLogBytes, this.#options.limits.maxBytes / 64));
     });
   }
 

@@ -75,9 +75,13 @@ export class Database {
     return this.#db.pragma(text, { simple: true });
   }
 
-  /** Moves the log into the file and empties it; false when a reader stands in the way. */
-  checkpoint(): boolean {
-    const [row] = this.#db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
+  /**
+   * Moves the log into the file; false when a reader stands in the way. A log of at most `keepBytes` keeps its size and
+   * is written over from its start: to let it grow anew costs the file system's journal more than the log itself.
+   */
+  checkpoint(keepBytes = 0): boolean {
+    const mode = this.sizes.wal <= keepBytes ? "RESTART" : "TRUNCATE";
+    const [row] = this.#db.pragma(`wal_checkpoint(${mode})`) as { busy: number }[];
     return row?.busy === 0;
   }
 

@@ -21,6 +21,8 @@ export type JournalLoad = {
   readonly rate: number;
   /** By how much a sensor's own clock wavers around its period, ms. */
   readonly sensorJitterMs: number;
+  /** The files are made; live readings begin. */
+  onBegin?(): void;
 };
 
 const minute = 60_000;
@@ -42,7 +44,7 @@ streams:
  * Days of live readings in the time that the disk needs: the mote data through intake and journal as the SD profile
  * commits them, by a clock that is moved on; merged and checkpointed when the schedules would.
  */
-export async function playLive({ dir, rate, sensorJitterMs }: JournalLoad): Promise<JournalRun> {
+export async function playLive({ dir, rate, sensorJitterMs, onBegin }: JournalLoad): Promise<JournalRun> {
   const { config } = loadConfig({ text: configText, baseDir: dir, file: join(dir, "tidegate.yaml") });
   const { env: stream } = config.streams;
   if (!stream) throw new Error("the configuration has no stream");
@@ -78,6 +80,7 @@ export async function playLive({ dir, rate, sensorJitterMs }: JournalLoad): Prom
     store.commit({ ...emptyCommit, frames: [frame], sources: [{ stream: "env", at, sources: newSources }], cursors });
     intake.markStored(intake.sources.length);
   };
+  onBegin?.();
   const begin = clock.now();
   const due = { commit: commitMaxDelay, merge: 2 * minute, checkpoint: 10 * minute };
   for (const [i, { mote, humidity, temperature }] of byTime(readMotes()).entries()) {
