@@ -28,7 +28,7 @@ export const define: Define = (command, io) => {
     .option(...jsonOption)
     .addHelpText(
       "after",
-      "\nExample: tidegate discover --broker mqtt://192.168.1.10:1883 --for 1m >> tidegate.yaml\nStreams go to standard output as YAML, ready to be pasted; it changes nothing. Ctrl-C ends the listening early.",
+      "\nExample: tidegate discover --broker mqtt://192.168.1.10:1883 --for 1m\nStreams go to standard output as YAML: `>> tidegate.yaml` adds them to a file without `streams`, as `init` writes it.\nIt changes nothing. Ctrl-C ends the listening early.",
     )
     .action((options: Options) => discover(io, options));
 };

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -81,6 +81,15 @@ describeReal("tidegate discover", () => {
       odd_key: { path: '["odd.key"]' },
     });
     expect(plugs?.timestamp).toMatchObject({ path: "last_seen" });
+  });
+
+  it("adds to the file that init writes", async () => {
+    await put("motes/1/env", { ts: 1_700_000_000_000, humidity: 40.5, temperature: 21 });
+    await tidegate(["init", "--broker", broker.url], { cwd: dir });
+    const { out } = await tidegate(["discover", "--for", "400ms"], { cwd: dir });
+    const file = join(dir, "tidegate.yaml");
+    appendFileSync(file, out);
+    expect(Object.keys(loadConfig({ file }).config.streams)).toEqual(["env"]);
   });
 
   it("keeps different kinds apart, and what a pattern would take by mistake out of it", async () => {

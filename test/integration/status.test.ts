@@ -36,6 +36,7 @@ describeReal("tidegate status", () => {
     expect(code).toBe(0);
     expect(out).toContain("gw-1");
     expect(out).toMatch(/site +mqtt:.*online/);
+    expect(out).not.toContain("! ");
     expect(out).toMatch(/3 readings, 0 inferences/);
     const json = (await tidegate(["status", "--config", file(), "--json"])).json() as DaemonStatus;
     expect(json.streams.env?.sources).toEqual([{ source: "7", verdict: null, window: "3/16" }]);

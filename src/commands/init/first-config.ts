@@ -23,13 +23,13 @@ sensors:
 # cloud:
 #   url: "mqtts://broker.example.com:8883"
 #   dataKey: "..."            # the sink prints it
-# \`tidegate discover\` proposes streams from what the broker carries. One looks like this:
+# Streams: \`tidegate discover --config FILE >> FILE\` adds what it proposes from what the broker carries. They look like
+# streams:
 #   env:
 #     topic: "motes/{mote}/env"
 #     fields: { humidity: humidity, temperature: temperature }
 #     timestamp: ts
 #     model: mote-anomaly
-streams: {}
 `;
 }
 

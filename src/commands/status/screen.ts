@@ -19,7 +19,11 @@ export function renderStatus(
   { before, maxSources }: { before?: { status: DaemonStatus; ageMs: number } | undefined; maxSources: number },
 ): string[] {
   const { health, site, cloud, models, modelProcess, streams, buffer } = status;
-  const unwell = Object.entries(health.parts).filter(([, { state }]) => state !== "ok");
+  // Once the rest runs, a part that is still "starting" is one that this gateway does not have, such as a cloud.
+  const isUp = health.status !== "starting";
+  const unwell = Object.entries(health.parts).filter(
+    ([, { state }]) => state !== "ok" && !(isUp && state === "starting"),
+  );
   return [
     `${status.gateway}  ${health.status}, up ${since(health.uptimeMs)}, version ${status.version}, profile ${status.profile}`,
     ...unwell.map(([name, { state, reason }]) => `  ! ${name}: ${state}${reason === undefined ? "" : `, ${reason}`}`),
