@@ -92,6 +92,16 @@ describe("tidegate buffer, without a daemon", () => {
     expect(ran.err).toBe("code 0\n");
   });
 
+  it("keeps to its memory when the reader is slower than the journal", async () => {
+    const step = 2_000;
+    site.store({ sources }, ...Array.from({ length: 150 }, (_, i) => ({ frames: [frame("env", i * step, step)] })));
+    const words = ["buffer", "export", "--stream", "env", "--config", site.file];
+    const heap = { NODE_OPTIONS: "--max-old-space-size=48" };
+    const ran = await shell('{ sh "$0" "$@"; echo "code $?" >&2; } | { sleep 2; wc -l; }', words, heap);
+    expect(ran.err).toBe("code 0\n");
+    expect(ran.out.trim()).toBe("300000");
+  });
+
   it("refuses a stream that there is none of, and names the nearest", async () => {
     site.store({ frames: [frame("env", 0, 1)], sources });
     const ran = await site.run("buffer", "export", "--stream", "enw", "--json");

@@ -4,6 +4,7 @@ import type { Config } from "../../config/config.ts";
 import type { ExportQuery } from "../../gateway/buffer-export.ts";
 import type { ReadingLine } from "../../gateway/reading-line.ts";
 import { compilePattern } from "../../ingest/topic-pattern.ts";
+import { untilTaken } from "../paced-output.ts";
 import type { Io } from "../verb.ts";
 import { type CsvColumns, columnsOf, csvHead, csvLine } from "./csv.ts";
 import type { JournalAccess } from "./journal-access.ts";
@@ -28,10 +29,7 @@ export async function printReadings(
   const flush = () => {
     if (batch.length > 0) io.out(batch.splice(0).join("\n"));
   };
-  const put = (text: string) => {
-    batch.push(text);
-    if (batch.length >= batchLines) flush();
-  };
+  const put = (text: string) => void batch.push(text);
   const sheet = format === "csv" ? new Sheet(config, query.stream, put) : null;
   let readings = 0;
   try {
@@ -39,6 +37,9 @@ export async function printReadings(
       readings++;
       if (sheet) sheet.add(line);
       else put(JSON.stringify(line));
+      if (batch.length < batchLines) return undefined;
+      flush();
+      return untilTaken(io.signal);
     });
     sheet?.end();
   } finally {

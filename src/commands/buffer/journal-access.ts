@@ -16,8 +16,8 @@ export type Letter = KeptLetter & { readonly id: number };
 /** A journal, whoever has it open. */
 export type JournalAccess = {
   stats(): Promise<BufferStats>;
-  /** Tells every reading that the query is after, in order of arrival. */
-  readings(query: ExportQuery, take: (line: ReadingLine) => void): Promise<void>;
+  /** Tells every reading that the query is after, in order of arrival; it waits where `take` says so. */
+  readings(query: ExportQuery, take: (line: ReadingLine) => Promise<void> | undefined): Promise<void>;
   /** Dead letters, newest first, from below the id `before`. */
   letters(limit: number, before?: number): Promise<readonly Letter[]>;
   /** @returns how many there were */
@@ -83,7 +83,10 @@ async function openFiles(io: Io, { config }: LoadedConfig): Promise<JournalAcces
     stats: async () => store.stats(),
     readings: async (query, take) => {
       for await (const lines of exportReadings(query, from)) {
-        for (const line of lines) take(line);
+        for (const line of lines) {
+          const pause = take(line);
+          if (pause) await pause;
+        }
         // Reading blocks: without a pause nobody would notice a signal, or that the reader has gone.
         await setImmediate();
         if (io.signal.aborted) throw new TidegateError("STOPPED", { what: "the export" });
