@@ -169,11 +169,10 @@ export class Gateway implements Component {
     await this.journal.stop(left());
   }
 
-  /** Acknowledges what is durable, unless models or results are so far behind that the broker had better wait. */
+  /** Acknowledges what is durable, unless models are so far behind that the broker had better wait. */
   #release(ticket: number): void {
     this.#durableTicket = Math.max(this.#durableTicket, ticket);
-    const isBehind = [...this.#paths.values()].some(({ publisher }) => publisher.isBehind);
-    if (!isBehind && !this.#scheduler.isSaturated) this.#site?.release(this.#durableTicket);
+    if (!this.#scheduler.isSaturated) this.#site?.release(this.#durableTicket);
   }
 
   #linkParts() {
@@ -264,7 +263,6 @@ export class Gateway implements Component {
           onResult?.(result);
         },
       });
-      path.publisher.onRoom = () => this.#release(this.#durableTicket);
       this.#paths.set(name, path);
     }
     this.#commitFor(site);

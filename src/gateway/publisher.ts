@@ -23,9 +23,12 @@ type Owed = { readonly sequence: number; readonly topic: string; readonly payloa
 
 /** With the link at a time: more than it has under way, and far less than it queues for all streams. */
 const maxFlying = 1_024;
-/** Results that wait until the publisher is behind: whoever makes more of them should pause. */
-const behindAt = 8_192;
-/** A recovery may owe very many; what is beyond is given up and counted. */
+/** Settled results that are left standing before they are moved out of the way. */
+const maxSettled = 8_192;
+/**
+ * A recovery may owe very many; what is beyond is given up and counted. To let readings wait for results instead would
+ * lock up: a link that holds too many of them reads nothing more, the broker's answers to results neither.
+ */
 const maxWaitingBytes = 64 * 2 ** 20;
 const retryMs = 100;
 
@@ -40,10 +43,7 @@ export class Publisher {
   #first = 0;
   #next = 0;
   #bytes = 0;
-  #wasBehind = false;
   readonly counters = { published: 0, failed: 0 };
-  /** Told when the publisher is no longer behind. */
-  onRoom: (() => void) | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -52,11 +52,6 @@ export class Publisher {
   /** Sequence number of the oldest reading whose result is not confirmed; Infinity when all are. */
   get oldest(): number {
     return this.#owed[this.#first]?.sequence ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** So many results wait that readings had better wait, too: the broker gets no acknowledgements meanwhile. */
-  get isBehind(): boolean {
-    return this.#owed.length - this.#first >= behindAt;
   }
 
   /** @param sequence  of the newest reading in the result's window */
@@ -77,7 +72,6 @@ export class Publisher {
     }
     this.#bytes += payload.length;
     this.#owed.push({ sequence, topic, payload, isSettled: false });
-    if (this.isBehind) this.#wasBehind = true;
     this.#pump();
   }
 
@@ -115,15 +109,11 @@ export class Publisher {
     for (let oldest = this.#owed[this.#first]; oldest?.isSettled; oldest = this.#owed[++this.#first])
       this.#bytes -= oldest.payload.length;
     // Now and then only: to take each from the front would move all that wait behind it.
-    if (this.#first === this.#owed.length || this.#first >= behindAt) {
+    if (this.#first === this.#owed.length || this.#first >= maxSettled) {
       this.#owed.splice(0, this.#first);
       this.#next -= this.#first;
       this.#first = 0;
     }
     this.#pump();
-    if (this.#wasBehind && this.#owed.length - this.#first <= behindAt / 2) {
-      this.#wasBehind = false;
-      this.onRoom?.();
-    }
   }
 }
