@@ -113,7 +113,12 @@ export class ModelHost implements Component {
    */
   async load(bundle: Bundle): Promise<HostedModel> {
     const model = new HostedModel(this.#nextKey++, bundle, this.#options.clock);
-    const answer = (await this.#call(frameKinds.load, model, this.#loadRequest(bundle))) as LoadAnswer;
+    const answer = (await this.#call(frameKinds.load, model, this.#loadRequest(bundle)).catch((thrown: unknown) => {
+      // The model process knows bytes only.
+      if (thrown instanceof TidegateError && thrown.code === "MODEL_UNREADABLE")
+        throw new TidegateError("MODEL_UNREADABLE", { ...thrown.facts, file: bundle.modelFile }, { cause: thrown });
+      throw thrown;
+    })) as LoadAnswer;
     model.loaded(answer);
     this.#models.set(model.key, model);
     const { name, version, hash } = model;
