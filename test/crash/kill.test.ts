@@ -110,7 +110,7 @@ describeReal("a daemon that is killed", () => {
       await sending;
       await daemon.eventually(({ site }) => site.isOnline, "is online");
       const owed = Math.max(0, sensors.sent - motes * (windowSize - 1));
-      await expect.poll(() => told.ids.size, { timeout: 30_000, interval: 100 }).toBeGreaterThanOrEqual(owed);
+      await expect.poll(() => told.ids.size, { timeout: 60_000, interval: 100 }).toBeGreaterThanOrEqual(owed);
       expect(await daemon.stop()).toEqual({ code: 0, signal: null });
 
       expect(sensors.acknowledged.size).toBe(sensors.sent);
@@ -141,6 +141,6 @@ describeReal("a daemon that is killed", () => {
           `${rows - ids.size} stored again under the same id; ${told.count - told.ids.size} results repeated`,
       );
     },
-    60_000 + kills * 6_000,
+    120_000 + kills * 6_000,
   );
 });

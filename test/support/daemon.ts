@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
@@ -178,8 +178,16 @@ export class Daemon {
       await new Promise((done) => setTimeout(done, 20));
     }
     throw new Error(
-      `not within ${timeoutMs} ms: the daemon ${what}; ${JSON.stringify(last)}\n${this.#text.slice(-4_000)}`,
+      `not within ${timeoutMs} ms: the daemon ${what}; ${this.#cpuSeconds()} s of CPU time; ` +
+        `${JSON.stringify(last)}\n${this.#text.slice(-4_000)}`,
     );
+  }
+
+  /** User and system: tells one that works from one that stands still. */
+  #cpuSeconds(): number {
+    const [, rest = ""] = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ");
+    const columns = rest.split(" ");
+    return (Number(columns[11]) + Number(columns[12])) / 100;
   }
 
   /** Kills it and removes its directory. */
