@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { reasonOf, TidegateError } from "./base/errors.ts";
+import { endWithReader } from "./commands/broken-pipe.ts";
 import { type Io, OptionFault } from "./commands/verb.ts";
 import { verbs } from "./commands/verbs.ts";
 
@@ -86,6 +87,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
+/** Services go on when whoever reads their output has gone. */
+const services = ["run", "sink"];
+
 if (import.meta.main) {
+  if (!services.includes(process.argv[2] ?? "")) endWithReader();
   process.exitCode = await main(process.argv.slice(2), processIo());
 }

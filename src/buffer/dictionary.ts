@@ -42,13 +42,17 @@ export class Dictionary {
       const id = Number(row.id);
       const name = rows.openJson<string>(id, "dictionary", 0, row.name_sealed);
       const layouts = items.all(itemKinds.layout, id);
+      const fieldLists = layouts.map((l) =>
+        rows.openJson<string[]>(id, "dictionary", -1 - Number(l.key), l.body_sealed),
+      );
       const sources = items.all(itemKinds.source, id);
       this.#learn({
         id,
         name,
-        layouts: layouts.map((l) => rows.openJson(id, "dictionary", -1 - Number(l.key), l.body_sealed)),
+        layouts: fieldLists,
         layout: layouts.length - 1,
-        fields: [],
+        // A stream that is configured no more keeps the fields that it had last.
+        fields: fieldLists.at(-1) ?? [],
         sources: sources.map((s) => rows.openJson(id, "dictionary", 1 + Number(s.key), s.body_sealed)),
         next: Number(row.next),
         cursors: {

@@ -1,7 +1,6 @@
 import { renderBytes } from "../base/units.ts";
 import type { BufferStats } from "../buffer/commit.ts";
 import { parseMoment } from "../gateway/buffer-export.ts";
-import { endWithReader } from "./broken-pipe.ts";
 import { printReadings } from "./buffer/export-readings.ts";
 import { openJournal } from "./buffer/journal-access.ts";
 import { loadFor } from "./load-configuration.ts";
@@ -12,8 +11,6 @@ type Options = { config?: string; json?: boolean };
 type ExportOptions = Options & { stream: string; source?: string; from?: string; to?: string; format?: string };
 
 export const define: Define = (command, io) => {
-  endWithReader();
-
   command
     .command("stats")
     .description("what is in the buffer, by stream: readings, blocks, bytes, what was dropped; and the outbox")

@@ -1,6 +1,5 @@
 import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
-import { endWithReader } from "./broken-pipe.ts";
 import { differences, valueLines, writtenValues } from "./config/effective-values.ts";
 import { setInFile } from "./config/set-in-file.ts";
 import { configFile, loadFor } from "./load-configuration.ts";
@@ -9,7 +8,6 @@ import { answer, configOption, type Define, jsonOption } from "./verb.ts";
 type Options = { config?: string; json?: boolean };
 
 export const define: Define = (command, io) => {
-  endWithReader();
   const print = (value: unknown) => io.out(JSON.stringify(value));
 
   command

@@ -1,14 +1,12 @@
 import { TidegateError } from "../base/errors.ts";
 import { fingerprint } from "../crypto/signing.ts";
 import { decodeBatch } from "../wire/batch.ts";
-import { endWithReader } from "./broken-pipe.ts";
 import { batchReader, type KeyChoice, readBatchFile } from "./data/batch-reader.ts";
 import { configOption, type Define, jsonOption } from "./verb.ts";
 
 type Options = KeyChoice & { json?: boolean; head?: boolean };
 
 export const define: Define = (command, io) => {
-  endWithReader();
   command
     .command("open")
     .description("open a sealed batch, as a gateway sent it, and print its lines (NDJSON)")

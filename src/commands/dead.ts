@@ -1,5 +1,4 @@
 import { renderBytes } from "../base/units.ts";
-import { endWithReader } from "./broken-pipe.ts";
 import { type JournalAccess, openJournal } from "./buffer/journal-access.ts";
 import {
   allLetters,
@@ -19,7 +18,6 @@ type Options = { config?: string; json?: boolean };
 const allOption = "every letter that there is";
 
 export const define: Define = (command, io) => {
-  endWithReader();
   const withJournal = async (options: Options, work: (journal: JournalAccess) => Promise<void>) => {
     const journal = await openJournal(io, loadFor(io, options));
     try {

@@ -1,5 +1,4 @@
 import { openKeyRing } from "../crypto/key-ring.ts";
-import { endWithReader } from "./broken-pipe.ts";
 import { readBackup, writeBackup } from "./keys/backup-file.ts";
 import { describeKeys, handOver } from "./keys/describe-keys.ts";
 import { readPassphrase } from "./keys/passphrase.ts";
@@ -25,8 +24,6 @@ function placeOf(io: Io, options: Options): { dataDir: string; credentialsDir?: 
 }
 
 export const define: Define = (command, io) => {
-  endWithReader();
-
   command
     .command("new")
     .description("make the keys of an empty data directory; none is ever replaced")

@@ -1,4 +1,3 @@
-import { endWithReader } from "./broken-pipe.ts";
 import { listModels } from "./model/list-models.ts";
 import { modelsAt } from "./model/model-folders.ts";
 import { showModel } from "./model/show-model.ts";
@@ -10,8 +9,6 @@ type Options = { config?: string; json?: boolean; dir?: string };
 const dirOption = ["--dir <folder>", "folder of model bundles, looked at before those of the configuration"] as const;
 
 export const define: Define = (command, io) => {
-  endWithReader();
-
   command
     .command("ls")
     .description("list the models that are there, and which are in use")

@@ -194,6 +194,14 @@ describe("the journal", () => {
     expect(kept(env.name)).toBeGreaterThan(kept("low"));
   });
 
+  it("keeps the fields of a stream that is configured no more", async () => {
+    const journal = await start();
+    await journal.commit(commitOf({ frames: [frame(env.name, 0, 3)], sources }));
+    await close(journal);
+    const again = await start({ streams: [] });
+    expect(await again.read(env.name, { limit: 10 })).toEqual([frame(env.name, 0, 3)]);
+  });
+
   it("reads by time", async () => {
     const journal = await start();
     await journal.commit(commitOf({ frames: [frame(env.name, 0, 10)], sources }));
