@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fateNames } from "../support/power-cut-disk.ts";
-import { compileShim, record } from "../support/power-cut-recorder.ts";
+import { compileShim, compilerMissing as reason, record } from "../support/power-cut-recorder.ts";
 import { type Found, lastState, type Places, type Replay, replay } from "../support/power-cut-replay.ts";
 import { readTrace, type TraceEvent } from "../support/power-cut-trace.ts";
 
@@ -23,7 +23,6 @@ const seed = Number(process.env.POWER_CUT_SEED ?? 1);
 const budgetMs = isAll ? 4 * 3_600_000 : 30_000;
 
 const shim = compileShim();
-const reason = "a C compiler is needed: sudo apt-get install gcc libc6-dev";
 
 /** Names of the writer's files in the order of a trace's handles. */
 function named(events: readonly TraceEvent[]): (event: TraceEvent) => string {
@@ -65,7 +64,7 @@ describe.skipIf(!shim)(`a journal whose power is cut${shim ? "" : ` (${reason})`
     if (!shim) return;
     clean.push(shim.remove);
     // Begun and killed; recovered, filled until the log is begun again by itself, and closed; opened again and killed.
-    const recording = await record(shim.library, "FULL", [
+    const recording = await record(shim, "FULL", [
       { upTo: 40, end: "kill" },
       { upTo: 95, end: "close" },
       { upTo: 110, end: "kill" },
@@ -133,7 +132,7 @@ describe.skipIf(!shim)(`a journal whose power is cut${shim ? "" : ` (${reason})`
 
   it("loses what was acknowledged with synchronous=OFF, which only a cut shows, not a kill", async () => {
     if (!shim) return;
-    const recording = await record(shim.library, "OFF", [{ upTo: 40, end: "kill" }]);
+    const recording = await record(shim, "OFF", [{ upTo: 40, end: "kill" }]);
     clean.push(recording.remove);
     const trace = readTrace(recording.trace);
     const isOver = (found: readonly Found[]) => found.filter(isLoss).length >= 5;

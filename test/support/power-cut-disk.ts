@@ -50,7 +50,7 @@ export class Disk {
         names.delete(event.from);
         if (inode) names.set(event.to, inode);
       });
-    else this.#handle(event.handle).inode?.changes.push(event);
+    else if (event.kind !== "sent") this.#handle(event.handle).inode?.changes.push(event);
   }
 
   #handle(handle: number) {

@@ -13,8 +13,13 @@ export type Life = { readonly upTo: number; readonly end: "kill" | "close" };
 /** A directory that the writer works on under the shim, and the trace of it. */
 export type Recording = { readonly dir: string; readonly trace: string; remove(): void };
 
+export type Shim = { readonly library: string; remove(): void };
+
+/** Why the tests are left out where `compileShim` gives null. */
+export const compilerMissing = "a C compiler is needed: sudo apt-get install gcc libc6-dev";
+
 /** The shim, compiled; null where no compiler is. */
-export function compileShim(): { readonly library: string; remove(): void } | null {
+export function compileShim(): Shim | null {
   const folder = mkdtempSync(join(tmpdir(), "tidegate-shim-"));
   const library = join(folder, "record-writes.so");
   const remove = () => rmSync(folder, { recursive: true, force: true });
@@ -33,14 +38,22 @@ export function compileShim(): { readonly library: string; remove(): void } | nu
   return null;
 }
 
+/** What a process needs in its environment to be recorded. @param port  TCP: what is sent to it is recorded as well */
+export const recordingEnv = ({ library }: Shim, dir: string, trace: string, port?: number): Record<string, string> => ({
+  LD_PRELOAD: library,
+  POWER_CUT_DIR: dir,
+  POWER_CUT_TRACE: trace,
+  ...(port === undefined ? {} : { POWER_CUT_PORT: `${port}` }),
+});
+
 /** Lets the writer live so many lives, one after the other, on one directory. */
-export async function record(library: string, synchronous: "FULL" | "OFF", lives: readonly Life[]): Promise<Recording> {
+export async function record(shim: Shim, synchronous: "FULL" | "OFF", lives: readonly Life[]): Promise<Recording> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "tidegate-recording-")));
   const [dir, trace] = [join(folder, "data"), join(folder, "trace")];
   mkdirSync(dir);
   for (const { upTo, end } of lives) {
     const child = spawn(process.execPath, [writer, dir, synchronous, `${upTo}`, end], {
-      env: { ...process.env, LD_PRELOAD: library, POWER_CUT_DIR: dir, POWER_CUT_TRACE: trace },
+      env: { ...process.env, ...recordingEnv(shim, dir, trace) },
       stdio: ["ignore", "ignore", "pipe"],
     });
     let said = "";

@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 
-/** One call that took effect, as test/crash/shim/record-writes.c records it. `name` is that of a file, "" the directory's. */
+/**
+ * One call that took effect, as test/crash/shim/record-writes.c records it. `name` is that of a file, "" the
+ * directory's; `sent` went to a socket.
+ */
 export type TraceEvent =
   | { readonly kind: "begin" }
   | {
@@ -13,6 +16,7 @@ export type TraceEvent =
   | { readonly kind: "write"; readonly handle: number; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly handle: number; readonly size: number }
   | { readonly kind: "sync"; readonly handle: number }
+  | { readonly kind: "sent"; readonly handle: number; readonly bytes: Uint8Array }
   | { readonly kind: "unlink"; readonly name: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string };
 
@@ -53,6 +57,8 @@ function parse(kind: string, handle: number, offset: number, bytes: Buffer): Tra
       return { kind: "truncate", handle, size: offset };
     case "F":
       return { kind: "sync", handle };
+    case "N":
+      return { kind: "sent", handle, bytes };
     case "U":
       return { kind: "unlink", name: name() };
     case "R": {

@@ -1,5 +1,6 @@
 /*
- * Records what a process does to the files directly below POWER_CUT_DIR, in order, in the file POWER_CUT_TRACE.
+ * Records what a process does to the files directly below POWER_CUT_DIR, and what it sends to the TCP port
+ * POWER_CUT_PORT, in order, in the file POWER_CUT_TRACE. Its children are not recorded.
  *
  * Invariant: the order of the records is the order in which the calls took effect, over all threads: each call and its
  * record are made under one lock, and a record is written when its call has returned. What a sync has made durable is
@@ -8,10 +9,11 @@
  * A record is { kind: u8, handle: u32, offset: u64, length: u32 }, little-endian, and `length` bytes:
  *   S  the process begins           O  open: offset = flags (1 created if absent, 2 emptied), bytes = name
  *   W  write at offset, bytes       T  truncate to offset              F  fsync or fdatasync
- *   U  unlink, bytes = name         R  rename, bytes = from NUL to
+ *   U  unlink, bytes = name         R  rename, bytes = from NUL to       N  sent, bytes
  * The name "" is the directory itself.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -29,7 +32,9 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t handles[MAX_FD];
+static uint32_t sockets[MAX_FD];
 static uint32_t next_handle = 1;
+static int port;
 static const char *dir;
 static size_t dir_length;
 static int trace = -1;
@@ -61,6 +66,10 @@ __attribute__((constructor)) static void begin(void) {
   dir_length = strlen(dir);
   trace = REAL(open)(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (trace < 0) abort();
+  const char *to = getenv("POWER_CUT_PORT");
+  port = to ? atoi(to) : 0;
+  /* One process, one history: what children do stands in no order to it. */
+  unsetenv("POWER_CUT_TRACE");
   record('S', 0, 0, "", 0);
 }
 
@@ -70,12 +79,15 @@ static const char *name_of(const char *path) {
   const char *name = path + dir_length;
   if (*name == '/') name++;
   else if (*name) return NULL;
+  if (strchr(name, '/')) return NULL;
   size_t length = strlen(name);
   if (length > 4 && strcmp(name + length - 4, "-shm") == 0) return NULL;
   return name;
 }
 
-static uint32_t handle_of(int fd) { return trace >= 0 && fd >= 0 && fd < MAX_FD ? handles[fd] : 0; }
+static int is_known(int fd) { return trace >= 0 && fd >= 0 && fd < MAX_FD; }
+static uint32_t handle_of(int fd) { return is_known(fd) ? handles[fd] : 0; }
+static uint32_t socket_of(int fd) { return is_known(fd) ? sockets[fd] : 0; }
 
 typedef int open_call(const char *, int, ...);
 
@@ -109,9 +121,9 @@ OPEN(open)
 OPEN(open64)
 
 int close(int fd) {
-  if (!handle_of(fd)) return REAL(close)(fd);
+  if (!handle_of(fd) && !socket_of(fd)) return REAL(close)(fd);
   pthread_mutex_lock(&lock);
-  handles[fd] = 0;
+  handles[fd] = sockets[fd] = 0;
   int result = REAL(close)(fd);
   pthread_mutex_unlock(&lock);
   return result;
@@ -131,7 +143,46 @@ static ssize_t written(int fd, const void *bytes, size_t length, off_t offset, i
   return done;
 }
 
+int connect(int fd, const struct sockaddr *to, socklen_t length) {
+  int to_port = 0;
+  if (to->sa_family == AF_INET) to_port = ntohs(((const struct sockaddr_in *)to)->sin_port);
+  if (to->sa_family == AF_INET6) to_port = ntohs(((const struct sockaddr_in6 *)to)->sin6_port);
+  if (is_known(fd) && port != 0 && to_port == port) {
+    pthread_mutex_lock(&lock);
+    sockets[fd] = next_handle++;
+    pthread_mutex_unlock(&lock);
+  }
+  return REAL(connect)(fd, to, length);
+}
+
+static ssize_t sent(int fd, const struct iovec *parts, int count) {
+  pthread_mutex_lock(&lock);
+  ssize_t done = REAL(writev)(fd, parts, count);
+  if (done > 0) {
+    char *bytes = malloc((size_t)done);
+    if (!bytes) abort();
+    size_t at = 0;
+    for (int i = 0; i < count && at < (size_t)done; i++) {
+      size_t rest = (size_t)done - at, n = parts[i].iov_len < rest ? parts[i].iov_len : rest;
+      memcpy(bytes + at, parts[i].iov_base, n);
+      at += n;
+    }
+    record('N', sockets[fd], 0, bytes, (uint32_t)done);
+    free(bytes);
+  }
+  pthread_mutex_unlock(&lock);
+  return done;
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  /* Nothing writes files in this way; should something begin to, the trace would have a gap. */
+  if (handle_of(fd)) abort();
+  return socket_of(fd) ? sent(fd, parts, count) : REAL(writev)(fd, parts, count);
+}
+
 ssize_t write(int fd, const void *bytes, size_t length) {
+  struct iovec whole = {(void *)bytes, length};
+  if (socket_of(fd)) return sent(fd, &whole, 1);
   return handle_of(fd) ? written(fd, bytes, length, 0, 0) : REAL(write)(fd, bytes, length);
 }
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset) {
