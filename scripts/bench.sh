@@ -5,4 +5,11 @@ cd "$(dirname "$0")/.."
 sh scripts/setup.sh >&2
 PATH=$PWD/node_modules/.bin:$PATH
 sh scripts/mosquitto.sh >/dev/null
+# The daemon as a package has it: compiled, without sources. From sources it takes 55 MB and a second more to start.
+tree=.cache/bench
+rm -rf "$tree"
+mkdir -p "$tree/bin"
+tsc -p tsconfig.build.json --outDir "$tree/dist"
+cp bin/tidegate "$tree/bin/"
+for name in package.json node_modules models device-profiles; do ln -s "$PWD/$name" "$tree/$name"; done
 exec node test/bench/main.ts "$@"

@@ -39,7 +39,8 @@ streams:
 type StreamStatus = NonNullable<ReturnType<Gateway["status"]>["streams"][string]>;
 type Status = ReturnType<Gateway["status"]>;
 
-const entry = resolve(import.meta.dirname, "../../src/main.ts");
+/** The launcher, of the tree that scripts/bench.sh lays out as a package is installed: compiled, without sources. */
+const launcher = resolve(import.meta.dirname, "../../.cache/bench/bin/tidegate");
 const pollMs = 25;
 /** Nothing new for so long: what is missing will not come. */
 const stallMs = 8_000;
@@ -90,7 +91,7 @@ export class GatewayProcess {
     mkdirSync(dir, { recursive: true });
     const file = join(dir, "tidegate.yaml");
     writeFileSync(file, configOf(dir, settings));
-    const child = spawn(process.execPath, [entry, "run", "--config", file], {
+    const child = spawn(launcher, ["run", "--config", file], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...settings.env },
     });
