@@ -300,6 +300,8 @@ export class Gateway implements Component {
         try {
           await this.journal.commit(commit);
           this.#options.observe?.commit((clock.monotonic() - start) / 1000);
+          // Results come after their readings, often in a commit of their own.
+          if (commit.outbox.length > 0) this.#uplink?.wake();
         } finally {
           this.health.progress("journal", "commit");
         }
