@@ -2,10 +2,10 @@ import { connectAsync, type MqttClient } from "mqtt";
 
 export type MoteReading = { readonly ts: number; readonly humidity: number; readonly temperature: number };
 
-/** A reading by its number: no two have the same time, and the values tell which one it is. */
+/** A reading by its number: no two have the same time, and no two windows look alike. */
 export const readingOf = (n: number, startTs: number): MoteReading => ({
   ts: startTs + n,
-  humidity: 40 + (n % 1_000) / 1_000,
+  humidity: 40 + ((n * 7_919) % 1_000) / 1_000,
   temperature: 20 + Math.floor(n / 1_000) / 1_000,
 });
 
@@ -59,7 +59,7 @@ export class Publisher {
   async run(rate: number, signal: AbortSignal): Promise<void> {
     const begin = performance.now();
     const first = this.#next;
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#client.disconnecting) {
       const due = first + Math.floor(((performance.now() - begin) / 1_000) * rate);
       // A sensor's own queue is bounded, too: while the broker is away it stops measuring.
       while (this.#next < due && this.#waiting < 1_000) void this.#sendNext();
@@ -71,9 +71,15 @@ export class Publisher {
   async #sendNext(): Promise<void> {
     const n = this.#next++;
     this.#waiting++;
-    await this.#client.publishAsync(`motes/${this.moteOf(n)}/env`, JSON.stringify(this.reading(n)), { qos: 1 });
-    this.#waiting--;
-    this.acknowledged.add(n);
+    const payload = JSON.stringify(this.reading(n));
+    try {
+      await this.#client.publishAsync(`motes/${this.moteOf(n)}/env`, payload, { qos: 1 });
+      this.acknowledged.add(n);
+    } catch {
+      // It was closed before the broker had answered: nothing was promised.
+    } finally {
+      this.#waiting--;
+    }
   }
 
   /** Publishes anything anywhere. */
