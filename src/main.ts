@@ -32,7 +32,11 @@ async function program(argv: readonly string[], io: Io): Promise<Command> {
     .description("Stands between a site's sensors and the cloud.")
     .version(version())
     .exitOverride()
-    .configureOutput({ writeOut: (text) => io.out(text.trimEnd()), writeErr: () => {} })
+    .configureOutput({
+      writeOut: (text) => io.out(text.trimEnd()),
+      writeErr: (text) => io.err(text.trimEnd()),
+      outputError: () => {},
+    })
     .showSuggestionAfterError(true)
     .addHelpText("after", "\nTry it on real sensor data: tidegate demo --duration 30s");
   const asked = argv.find((word) => !word.startsWith("-"));

@@ -17,8 +17,18 @@ describe("help", () => {
     expect(out).toContain("--json");
   });
 
-  it("a verb without its part is a fault of usage (64)", async () => {
-    for (const verb of ["keys", "buffer"]) expect((await tidegate(verb)).code).toBe(64);
+  it("no verb at all lists the verbs", async () => {
+    const { code, err } = await tidegate();
+    expect(code).toBe(0);
+    expect(err).toContain("discover");
+  });
+
+  it("a verb without its part is a fault of usage (64) and lists the parts", async () => {
+    for (const verb of ["keys", "buffer"]) {
+      const { code, err } = await tidegate(verb);
+      expect(code).toBe(64);
+      expect(err).toContain(`Usage: tidegate ${verb}`);
+    }
     const ran = await tidegate("buffer", "exprt", "--json");
     expect(ran.code).toBe(64);
     expect(jsonOf<{ error: { message: string } }>(ran).error.message).toContain("Did you mean export?");
