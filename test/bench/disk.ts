@@ -47,8 +47,12 @@ export async function disk({ seconds, say }: BenchOptions): Promise<Report> {
       const onBegin = () => {
         before = written();
       };
-      const { spanMs } = await playLive({ dir, rate, sensorJitterMs: 0, onBegin });
-      return ((written() - before) / spanMs) * dayMs;
+      let after = 0;
+      const onEnd = () => {
+        after = written();
+      };
+      const { spanMs } = await playLive({ dir, rate, sensorJitterMs: 0, onBegin, onEnd });
+      return ((after - before) / spanMs) * dayMs;
     });
     add({ what: `journal at ${rate}/s, SD profile, clock moved on: written a day`, ...megabytes(value, 300) });
   }

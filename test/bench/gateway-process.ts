@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { BufferStats } from "../../src/buffer/commit.ts";
 import type { Gateway } from "../../src/gateway.ts";
 import { ControlClient } from "../../src/ops/control-client.ts";
@@ -125,10 +125,13 @@ export class GatewayProcess {
   /** Main process and children with the CPU time of each, seconds. */
   cpuByProcess(): { name: string; seconds: number }[] {
     return processTree(this.pid).map((pid) => {
-      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(1, 3).join(" ");
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return { name: line, seconds: (Number(fields[11]) + Number(fields[12])) / 100 };
+      return {
+        name: basename(words.find((word) => word.endsWith(".js")) ?? "?"),
+        seconds: (Number(fields[11]) + Number(fields[12])) / 100,
+      };
     });
   }
 

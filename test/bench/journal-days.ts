@@ -23,6 +23,8 @@ export type JournalLoad = {
   readonly sensorJitterMs: number;
   /** The files are made; live readings begin. */
   onBegin?(): void;
+  /** The last reading has come; what follows is done once, not every day. */
+  onEnd?(): void;
 };
 
 const minute = 60_000;
@@ -44,7 +46,7 @@ streams:
  * Days of live readings in the time that the disk needs: the mote data through intake and journal as the SD profile
  * commits them, by a clock that is moved on; merged and checkpointed when the schedules would.
  */
-export async function playLive({ dir, rate, sensorJitterMs, onBegin }: JournalLoad): Promise<JournalRun> {
+export async function playLive({ dir, rate, sensorJitterMs, onBegin, onEnd }: JournalLoad): Promise<JournalRun> {
   const { config } = loadConfig({ text: configText, baseDir: dir, file: join(dir, "tidegate.yaml") });
   const { env: stream } = config.streams;
   if (!stream) throw new Error("the configuration has no stream");
@@ -94,6 +96,8 @@ export async function playLive({ dir, rate, sensorJitterMs, onBegin }: JournalLo
     if (origin) intake.accept(origin, Buffer.from(JSON.stringify({ ts: sentAt, humidity, temperature })), "no", 1);
   }
   commit();
+  const spanMs = clock.now() - begin;
+  onEnd?.();
   while (store.mergeStep() > 0);
   store.checkpoint();
   let rows = 0;
@@ -101,7 +105,7 @@ export async function playLive({ dir, rate, sensorJitterMs, onBegin }: JournalLo
   for await (const lines of exportReadings({ stream: "env" }, from)) rows += lines.length;
   store.close();
   const fileBytes = statSync(join(config.gateway.dataDir, "buffer.db")).size;
-  return { fileBytes, rows, spanMs: clock.now() - begin };
+  return { fileBytes, rows, spanMs };
 }
 
 /** The same throws in every run. */
