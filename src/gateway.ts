@@ -152,7 +152,7 @@ export class Gateway implements Component {
       await within(this.#scheduler.drained(), left() / 2, "inference").catch((error: Error) =>
         log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
       );
-      await within(this.#published(), left() / 3, "publishing").catch(() => {});
+      await this.#published(clock.monotonic() + left() / 3);
       for (const path of this.#paths.values()) this.#takeSnapshot(path, true);
       this.#collector?.touch();
       if (this.#committer)
@@ -350,10 +350,11 @@ export class Gateway implements Component {
     await this.#committer?.flush();
   }
 
-  async #published(): Promise<void> {
+  /** Resolves when the broker has confirmed every result, or at `end` (monotonic ms). */
+  async #published(end = Number.POSITIVE_INFINITY): Promise<void> {
     const isDone = () =>
       [...this.#paths.values()].every(({ publisher }) => publisher.oldest === Number.POSITIVE_INFINITY);
-    while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!isDone() && this.#options.clock.monotonic() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   #tick(): void {

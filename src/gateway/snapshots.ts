@@ -18,7 +18,10 @@ export class Snapshots {
     this.#clock = clock;
   }
 
-  /** A snapshot when one is due (or `isForced`) and can be taken now: while no window is between pipeline and verdicts. */
+  /**
+   * A snapshot when one is due (or `isForced`) and can be taken now: while no window is between pipeline and verdicts, and
+   * no result is owed. Nothing before a snapshot is played again, so a result that is owed would never be given.
+   */
   of(path: StreamPath, isForced = false): Snapshot | null {
     const now = this.#clock.monotonic();
     const sequence = path.intake.next;
@@ -27,6 +30,7 @@ export class Snapshots {
     const isDue = sequence - last.sequence >= everyReadings || (now - last.at >= everyMs && sequence > last.sequence);
     if (!isDue && !isForced) return null;
     if (this.#scheduler.inferredUpTo(path.name) !== Number.POSITIVE_INFINITY) return null;
+    if (path.publisher.oldest !== Number.POSITIVE_INFINITY) return null;
     const bytes = path.snapshot();
     if (!bytes) return null;
     this.#last.set(path.name, { sequence, at: now });

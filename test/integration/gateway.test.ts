@@ -112,4 +112,23 @@ describeReal("the daemon, on mosquitto", () => {
     expect(new Set(readings.map(({ id }) => id)).size).toBe(340);
     expect(new Set(readings.map(({ ts }) => ts)).size).toBe(340);
   });
+
+  it("still owes after a drain the results that the broker had not confirmed", async () => {
+    const { broker, sensors, listener } = await openSite();
+    const line = await layLine(broker.port);
+    const daemon = daemonAt(line.url);
+    await daemon.start();
+    await sensors.send(100);
+    await results(listener, windowsOf(100));
+    line.hold(true);
+    await sensors.send(40);
+    await daemon.eventually(({ streams }) => streams.env?.stored === 140, "stored 140 readings");
+    const ended = daemon.stop();
+    // It drains in vain; then its line is cut, with all the results that were on it.
+    expect(await ended).toEqual({ code: 0, signal: null });
+    line.cut();
+    line.hold(false);
+    await daemon.start();
+    await results(listener, windowsOf(140));
+  }, 90_000);
 });
