@@ -21,7 +21,8 @@ export class Collector {
   readonly #options: CollectorOptions;
   #outbox: OutboxItem[] = [];
   #snapshots: Snapshot[] = [];
-  #dropped: { stream: string; reason: string; n: number }[] = [];
+  /** By stream and reason: a disk that is broken for weeks sheds very often. */
+  #dropped = new Map<string, { stream: string; reason: string; n: number }>();
   /** Cursors that nothing else would bring to disk, e.g. after all results were confirmed. */
   #isCursorDue = false;
   /** The newest ticket that a commit has answered for. */
@@ -48,11 +49,18 @@ export class Collector {
   }
 
   #push(item: OutboxItem): void {
-    if (this.#outbox.length >= maxWaiting) {
-      const oldest = this.#outbox.shift();
-      if (oldest) this.#dropped.push({ stream: oldest.stream, reason: "outbox", n: 1 });
-    }
     this.#outbox.push(item);
+    this.#bound();
+  }
+
+  #bound(): void {
+    for (const { stream } of this.#outbox.splice(0, Math.max(0, this.#outbox.length - maxWaiting)))
+      this.#countDropped({ stream, reason: "outbox", n: 1 });
+  }
+
+  #countDropped({ stream, reason, n }: { stream: string; reason: string; n: number }): void {
+    const key = `${stream}/${reason}`;
+    this.#dropped.set(key, { stream, reason, n: n + (this.#dropped.get(key)?.n ?? 0) });
   }
 
   addSnapshot(snapshot: Snapshot): void {
@@ -82,7 +90,7 @@ export class Collector {
     const outbox = this.#outbox;
     const dead = letters.take();
     const snapshots = this.#snapshots;
-    const dropped = this.#dropped;
+    const dropped = [...this.#dropped.values()];
     const hasCursors = this.#isCursorDue && Object.keys(cursors).length > 0;
     const isEmpty =
       frames.length + sources.length + outbox.length + dead.length + snapshots.length + dropped.length === 0;
@@ -91,7 +99,7 @@ export class Collector {
     this.#ticket = ticket;
     this.#outbox = [];
     this.#snapshots = [];
-    this.#dropped = [];
+    this.#dropped.clear();
     this.#isCursorDue = false;
     const commit: Commit = { frames, sources, cursors, outbox, dead, snapshots, dropped };
     const onDurable = () => {
@@ -100,9 +108,13 @@ export class Collector {
       for (const frame of frames)
         paths.find(({ name }) => name === frame.stream)?.onCommitted(frame.first + frame.count, frame.count);
     };
+    // Only readings are given up. What else the commit held goes into the next, before what came meanwhile.
     const onShed = () => {
-      for (const { stream, count } of frames) this.#dropped.push({ stream, reason: "storage", n: count });
-      for (const item of outbox) this.#push(item);
+      for (const loss of dropped) this.#countDropped(loss);
+      for (const { stream, count } of frames) this.#countDropped({ stream, reason: "storage", n: count });
+      this.#outbox = [...outbox, ...this.#outbox];
+      this.#bound();
+      for (const letter of dead) letters.add(letter);
       for (const frame of frames) paths.find(({ name }) => name === frame.stream)?.onShed(frame.count);
     };
     const readings = frames.reduce((sum, { count }) => sum + count, 0);
