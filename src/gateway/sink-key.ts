@@ -4,19 +4,23 @@ import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
 import { openDataKeys } from "../wire/data-keys.ts";
 
-const versionName = "cloud/data-keys-version";
+const announcedName = "cloud/data-keys-version";
 
 /** The public key that everything for the cloud is sealed to: pinned in the configuration, or announced and signed. */
 export class SinkKey {
   readonly #cloud: Config["cloud"];
   readonly #fleet: string;
-  readonly #journal: Journal;
+  readonly #journal: Pick<Journal, "stateGet" | "statePut">;
   readonly #log: Log;
   #key: Uint8Array | null;
   /** The newest announcement that was taken: an older one could bring back a key that was lost. */
   #version = 0;
 
-  constructor({ cloud, gateway }: Config, journal: Journal, log: Log) {
+  constructor(
+    { cloud, gateway }: Pick<Config, "cloud" | "gateway">,
+    journal: Pick<Journal, "stateGet" | "statePut">,
+    log: Log,
+  ) {
     this.#cloud = cloud;
     this.#fleet = gateway.fleet;
     this.#journal = journal;
@@ -25,10 +29,17 @@ export class SinkKey {
   }
 
   async load(): Promise<void> {
-    const saved = await this.#journal.stateGet(versionName);
-    if (saved) this.#version = Number(Buffer.from(saved).toString("utf8"));
+    const saved = await this.#journal.stateGet(announcedName);
+    if (saved) this.#takeUp(Buffer.from(saved).toString("utf8"));
     if (this.#key === null && this.#cloud?.dataSigner === undefined)
       this.#log.warn("neither cloud.dataKey nor cloud.dataSigner: what is owed to the cloud waits in the outbox");
+  }
+
+  /** A broker that kept the session does not repeat the announcement: without its key nothing could be sent again. */
+  #takeUp(saved: string): void {
+    const [version, key, signer] = saved.split(" ");
+    this.#version = Number(version);
+    if (this.isAnnounced && key && signer === this.#cloud?.dataSigner) this.#key = decode(key);
   }
 
   get value(): Uint8Array | null {
@@ -49,7 +60,8 @@ export class SinkKey {
       const { version, keys } = openDataKeys(payload, trust);
       this.#key = keys[0] ?? null;
       this.#version = version;
-      void this.#journal.statePut(versionName, Buffer.from(String(version))).catch(() => {});
+      const saved = this.#key && `${version} ${Buffer.from(this.#key).toString("base64")} ${signer}`;
+      if (saved) void this.#journal.statePut(announcedName, Buffer.from(saved)).catch(() => {});
       return this.#key !== null;
     } catch (thrown) {
       this.#log.warn({ reason: reasonOf(thrown) }, "an announcement of data keys was refused");
