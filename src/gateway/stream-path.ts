@@ -142,8 +142,10 @@ export class StreamPath {
 
   /** Readings below it are in the journal, inferred, and their results confirmed by the broker. */
   inferredUpTo(): number {
-    const inferred = this.#pipeline ? this.#options.scheduler.inferredUpTo(this.name) : Number.POSITIVE_INFINITY;
-    return Math.min(inferred, this.publisher.oldest, this.committed);
+    if (!this.#pipeline) return Math.min(this.publisher.oldest, this.committed);
+    const inferred = this.#options.scheduler.inferredUpTo(this.name);
+    // A cell that is open gives its window later: after a restart it would count as given.
+    return Math.min(inferred, this.#pipeline.openFrom, this.publisher.oldest, this.committed);
   }
 
   /** A commit that held `readings` of this stream, up to `next`, is durable. */

@@ -139,6 +139,15 @@ export class Pipeline {
     }
   }
 
+  /** The lowest sequence number that a window of a cell still open will carry; Infinity when none is open. */
+  get openFrom(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    if (!this.#resampler) return oldest;
+    for (let slot = 0; slot < this.#slots.end; slot++)
+      if (this.#slots.sourceAt(slot) >= 0) oldest = Math.min(oldest, this.#resampler.openFrom(slot));
+    return oldest;
+  }
+
   /** Readings in a source's window, at most its size. */
   fill(source: number): number {
     const slot = this.#slots.find(source);

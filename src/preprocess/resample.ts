@@ -92,6 +92,11 @@ export class Resampler {
     if (now >= (this.#due.data[slot] as number)) this.finish(slot);
   }
 
+  /** Sequence of the newest reading in the source's open cell; Infinity when none is open. */
+  openFrom(slot: number): number {
+    return Number.isNaN(this.#cell.data[slot]) ? Number.POSITIVE_INFINITY : (this.#newest.data[3 * slot] as number);
+  }
+
   /** Finishes the open cell, if there is one. */
   finish(slot: number): void {
     const cell = this.#cell.data[slot] as number;
