@@ -27,7 +27,10 @@ export type Verb = {
 };
 
 /** `--config FILE`, as every verb has it. */
-export const configOption = ["--config <file>", "configuration file (default: /etc/tidegate/tidegate.yaml)"] as const;
+export const configOption = [
+  "--config <file>",
+  "configuration file (default: ./tidegate.yaml, else /etc/tidegate/tidegate.yaml)",
+] as const;
 
 /** `--json`, where a verb prints. */
 export const jsonOption = ["--json", "print JSON; the last line of standard output is the answer"] as const;

@@ -45,7 +45,10 @@ export async function printReadings(
   } finally {
     flush();
   }
-  if (readings === 0) io.err(`No reading of ${query.stream} is as asked for.`);
+  if (readings > 0) return;
+  io.err(`No reading of ${query.stream} is as asked for.`);
+  if (query.source?.includes("="))
+    io.err(`Sources are given as they stand in topics, without names: "kitchen", not "device=kitchen".`);
 }
 
 function unknownStream(stream: string, known: readonly string[]): TidegateError {

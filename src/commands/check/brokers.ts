@@ -10,7 +10,7 @@ import { type Finding, fail, ok, warn } from "./finding.ts";
 type Place = "site broker" | "cloud broker";
 
 /** Lines of mosquitto.conf without which it forgets, or drops, what a gateway missed. What is set cannot be asked for. */
-const mosquittoLines = ["persistence true", "autosave_interval 60", "max_queued_messages 100000"];
+const mosquittoLines = ["max_queued_messages 0", "max_inflight_messages 0", "persistence true", "autosave_interval 10"];
 const brokenPromise =
   "Let the broker keep sessions, and their messages, for clients that are away; until then what is sent meanwhile is lost.";
 

@@ -25,7 +25,9 @@ export async function writeBackup(
     fsyncSync(descriptor);
   } catch (cause) {
     if (descriptor !== undefined) unlinkSync(file);
-    throw new TidegateError("FILE_UNWRITABLE", { file, reason: reasonOf(cause) }, { cause });
+    const isThere = (cause as NodeJS.ErrnoException).code === "EEXIST";
+    const reason = isThere ? "it is there already and is not replaced: give another name" : reasonOf(cause);
+    throw new TidegateError("FILE_UNWRITABLE", { file, reason }, { cause });
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }

@@ -34,15 +34,19 @@ export type SinkSettings = z.output<typeof settingsSchema>;
 
 /**
  * Settings from a file (paths count from it) and flags, which win.
- * @throws TidegateError CONFIG_INVALID with every fault
+ * @throws TidegateError CONFIG_INVALID with every fault, or USAGE where there are flags alone
  */
 export function readSinkSettings(file: string | undefined, flags: Readonly<Record<string, unknown>>): SinkSettings {
   const written = file === undefined ? {} : readFileSettings(file);
   const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-  const parsed = settingsSchema.safeParse({ ...written, ...given });
+  const asked: Readonly<Record<string, unknown>> = { ...written, ...given };
+  const parsed = settingsSchema.safeParse(asked);
   if (parsed.success) return parsed.data;
   const known = Object.keys(settingsSchema.shape);
   const faults = parsed.error.issues.flatMap((issue) => {
+    const [key, ...inner] = issue.path.map(String);
+    if (key !== undefined && inner.length === 0 && asked[key] === undefined)
+      return [{ path: key, message: `is missing: give \`--${key}\`, or \`${key}:\` in the file that --config names` }];
     if (issue.code !== "unrecognized_keys") return [{ path: issue.path.join("."), message: issue.message }];
     return issue.keys.map((key) => {
       const nearest = nearestName(key, known);
@@ -52,7 +56,9 @@ export function readSinkSettings(file: string | undefined, flags: Readonly<Recor
       };
     });
   });
-  throw new TidegateError("CONFIG_INVALID", { file: file ?? "the command line", count: faults.length, faults });
+  if (file === undefined)
+    throw new TidegateError("USAGE", { detail: faults.map(({ path, message }) => `${path}: ${message}`).join("; ") });
+  throw new TidegateError("CONFIG_INVALID", { file, count: faults.length, faults });
 }
 
 function readFileSettings(file: string): Record<string, unknown> {
