@@ -73,7 +73,14 @@ export class Daemon {
     return this.#http?.url ?? null;
   }
 
-  async start(signal: AbortSignal): Promise<void> {
+  /** A reload that is asked for meanwhile waits: it would take the journal away from a gateway that is starting. */
+  start(signal: AbortSignal): Promise<void> {
+    const starting = this.#start(signal);
+    this.#reloading = starting;
+    return starting;
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
     const { log, version } = this.#options;
     const { config } = this.#config;
     this.#signal = signal;
