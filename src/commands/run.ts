@@ -1,9 +1,9 @@
 import { systemClock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
-import { Daemon } from "./run/daemon.ts";
 import { createLog } from "../ops/log.ts";
 import { loadFor } from "./load-configuration.ts";
+import { Daemon } from "./run/daemon.ts";
 import { configOption, type Define } from "./verb.ts";
 import { packageVersion } from "./version.ts";
 
