@@ -48,14 +48,17 @@ type Line = {
   fields: Record<string, number>;
 };
 
+/** The raw readings that the sink wrote; results that begin or end an alarm stand in files of their own. */
 function linesIn(dir: string): Line[] {
   try {
-    return readdirSync(dir).flatMap((file) =>
-      readFileSync(join(dir, file), "utf8")
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line) as Line),
-    );
+    return readdirSync(dir)
+      .filter((file) => file.includes(".raw."))
+      .flatMap((file) =>
+        readFileSync(join(dir, file), "utf8")
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line) as Line),
+      );
   } catch {
     return [];
   }
