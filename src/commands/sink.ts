@@ -35,6 +35,7 @@ export const define: Define = (command, io) => {
     .action(async (options: Record<string, string | boolean | undefined>) => {
       const { config, to, broker, dataDir, fleet, trustFirstUse } = options;
       const settings = readSinkSettings(config as string | undefined, { to, broker, dataDir, fleet, trustFirstUse });
+      checkTarget(settings.to);
       const log = createLog({ level: settings.logLevel });
       try {
         await runSink(settings, log, io.signal, io.env.CREDENTIALS_DIRECTORY);
@@ -137,13 +138,10 @@ function outputTo(
   log: ProcessLog,
   credentialsDir?: string,
 ): { output: SinkOutput; components: Link[] } {
-  const { to } = settings;
-  if (to === undefined) throw new TidegateError("USAGE", { detail: "--to is missing: ndjson:DIR or mqtt://HOST:PORT" });
+  const to = checkTarget(settings.to);
   if (to.startsWith("ndjson:"))
     return { output: new NdjsonOutput({ dir: to.slice("ndjson:".length) }), components: [] };
-  const url = to.startsWith("mqtt:") && !to.startsWith("mqtt://") ? to.slice("mqtt:".length) : to;
-  if (!/^mqtts?:\/\//.test(url))
-    throw new TidegateError("USAGE", { detail: `--to ${to}: known are ndjson:DIR and mqtt://HOST:PORT` });
+  const url = to;
   const none = { onMessage: () => {}, onState: () => {}, former: [] };
   const link = linkTo("output", url, {
     settings,
@@ -153,4 +151,12 @@ function outputTo(
     ...none,
   });
   return { output: new MqttOutput({ link, prefix: "tidegate" }), components: [link] };
+}
+
+/** The target in its full form. @throws TidegateError USAGE */
+function checkTarget(to: string | undefined): string {
+  if (to === undefined) throw new TidegateError("USAGE", { detail: "--to is missing: ndjson:DIR or mqtt://HOST:PORT" });
+  const full = to.startsWith("mqtt:") && !to.startsWith("mqtt://") ? to.slice("mqtt:".length) : to;
+  if (full.startsWith("ndjson:") || /^mqtts?:\/\//.test(full)) return full;
+  throw new TidegateError("USAGE", { detail: `--to ${to}: known are ndjson:DIR and mqtt://HOST:PORT` });
 }

@@ -188,7 +188,7 @@ export class ControlServer implements Component {
       const isOurs = thrown instanceof TidegateError;
       const error = isOurs
         ? thrown
-        : signal.aborted
+        : signal.aborted || socket.destroyed
           ? new TidegateError("STOPPED", { what: `the daemon's ${method}` })
           : new TidegateError("BUG", { detail: reasonOf(thrown) });
       if (error.kind === "bug") log.error({ method, error: thrown }, "control method failed");
