@@ -114,8 +114,8 @@ export function lockFile(file: string): { release(): void } | null {
   const db = new Sqlite(file, { timeout: 0 });
   try {
     db.pragma("locking_mode = EXCLUSIVE");
-    // No journal beside it: a disk that is full must not stand in the way. (OFF is refused and leaves one.)
-    db.pragma("journal_mode = MEMORY");
+    // Nothing is ever written: a disk that is full must not stand in the way.
+    db.pragma("journal_mode = OFF");
     db.exec("BEGIN EXCLUSIVE");
     return { release: () => db.close() };
   } catch (thrown) {
