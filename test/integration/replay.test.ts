@@ -14,7 +14,7 @@ describeReal("tidegate replay", () => {
   let dir = "";
 
   beforeAll(async () => {
-    broker = await startMosquitto();
+    broker = await startMosquitto({ conf: ["max_queued_messages 0"] });
     listener = await connectAsync(broker.url, { protocolVersion: 5 });
     await listener.subscribeAsync("motes/#", { qos: 1 });
     listener.on("message", (topic, payload) =>
