@@ -10,7 +10,7 @@ import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { cloudLink, formerFilters, rememberFilters, siteLink } from "./gateway/links.ts";
 import { recover } from "./gateway/recovery.ts";
-import { Schedules } from "./gateway/schedules.ts";
+import { housekeeping, Schedules } from "./gateway/schedules.ts";
 import { SinkKey } from "./gateway/sink-key.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
@@ -128,7 +128,7 @@ export class Gateway implements Component {
       await this.#openStreams();
       if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
       this.health.ready("models");
-      const schedules = new Schedules(this.#jobs(), log);
+      const schedules = new Schedules(housekeeping(config.schedules, this), log);
       const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
       this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
       await rememberFilters(this.journal, config);
@@ -169,6 +169,11 @@ export class Gateway implements Component {
     await this.journal.stop(left());
   }
 
+  /** Messages that are durable and wait for the models alone call for no commit. */
+  #noted(site: Link): void {
+    this.#committer?.noted(site.lastTicket - this.#durableTicket, this.#collector?.pending ?? 0);
+  }
+
   /** Acknowledges what is durable, unless models are so far behind that the broker had better wait. */
   #release(ticket: number): void {
     this.#durableTicket = Math.max(this.#durableTicket, ticket);
@@ -189,7 +194,7 @@ export class Gateway implements Component {
         if (this.#lastTaken !== undefined) return;
         router ??= this.#router();
         router.accept(topic, payload, repeat, qos);
-        this.#committer?.noted(link.held, this.#collector?.pending ?? 0);
+        this.#noted(link);
       },
       onState: (state, reason) => {
         if (state === "online") this.health.ready("site");
@@ -314,16 +319,6 @@ export class Gateway implements Component {
     });
   }
 
-  #jobs() {
-    const { schedules } = this.#options.config;
-    return [
-      { name: "aggregate", schedule: schedules.aggregate, run: () => this.aggregate() },
-      { name: "retention", schedule: schedules.retention, run: () => this.journal.retain() },
-      { name: "merge", schedule: schedules.merge, run: () => this.journal.merge() },
-      { name: "checkpoint", schedule: schedules.checkpoint, run: () => this.journal.checkpoint() },
-    ];
-  }
-
   /** Aggregates what is complete; `isFinal` closes every window of time. */
   async aggregate(isFinal = false): Promise<void> {
     if (!this.#options.config.cloud) return;
@@ -363,7 +358,7 @@ export class Gateway implements Component {
       this.#takeSnapshot(path);
     }
     this.#collector?.touch();
-    this.#committer?.noted(this.#site?.held ?? 0, this.#collector?.pending ?? 0);
+    if (this.#site) this.#noted(this.#site);
   }
 
   #takeSnapshot(path: StreamPath, isForced = false): void {
@@ -371,12 +366,9 @@ export class Gateway implements Component {
     if (snapshot) this.#collector?.addSnapshot(snapshot);
   }
 
-  /** Rejects when the model process owes answers and gives none: its own watch restarts it long before. */
-  async pingModels(): Promise<void> {
-    const before = this.#host.stats;
-    if (!before.busy) return;
-    while (this.#host.stats.busy && this.#host.stats.progress === before.progress)
-      await new Promise((resolve) => setTimeout(resolve, 100));
+  /** A sign of life of the model process. */
+  pingModels(): Promise<void> {
+    return this.#host.ping();
   }
 
   /** What `tidegate status` shows. */

@@ -58,7 +58,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const file = options.file ?? defaultFile;
   const env = options.env ?? {};
   const setters = new Map<string, string>();
-  const { written, finder } = parseFile(file, options.text ?? readText(file), setters);
+  const { written, finder } = parseFile(file, options.text ?? readConfigText(file), setters);
   const environment = environmentLayer(env, written);
   for (const [path, variable] of environment.setters) setters.set(path, variable);
   for (const path of Object.keys(options.flags ?? {})) setters.set(path, "the command line");
@@ -107,7 +107,8 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   return { config, profile, origins, file };
 }
 
-function readText(file: string): string {
+/** @throws TidegateError CONFIG_MISSING, FILE_UNREADABLE */
+export function readConfigText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { TidegateError } from "../base/errors.ts";
-import { type Component, within } from "../base/lifecycle.ts";
+import { type Component, sleep, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { Provider, Tensors } from "../drivers/onnxruntime.ts";
@@ -26,6 +26,7 @@ export type HostOptions = {
   readonly oomScore?: number;
 };
 
+const pingMs = 100;
 /** Longest pause before a process that keeps ending is started again. */
 const maxRestartDelayMs = 1_500;
 
@@ -76,6 +77,12 @@ export class ModelHost implements Component {
   get stats() {
     const models = [...this.#models.values()].map((model) => model.summary);
     return { ...this.#stats, pid: this.pid, busy: this.#requests.length > 0, models };
+  }
+
+  /** Resolves with the next answer; at once when none is owed. */
+  async ping(): Promise<void> {
+    const before = this.#stats.progress;
+    while (this.#requests.length > 0 && this.#stats.progress === before) await sleep(pingMs);
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Frame, readingFlags, type Source } from "../base/frame.ts";
+import type { Repeat } from "../wire/link-redelivery.ts";
 import type { CodecOptions } from "./codecs/codec-options.ts";
 import { createDecoder } from "./codecs/codec-table.ts";
 import type { Decoder } from "./codecs/decoder.ts";
@@ -30,9 +31,6 @@ export type IntakeOptions = {
   /** Each reading, in order; `values` is valid during the call only. Must not call `take`. */
   onReading?(source: number, sequence: number, ts: number, arrived: number, values: Float64Array, flags: number): void;
 };
-
-/** Whether the broker may have delivered a message before; "certain": it has, and the journal has it. */
-export type Repeat = "no" | "maybe" | "certain";
 
 const defaultMaxPending = 65_536;
 const defaultMaxPendingBytes = 64 * 2 ** 20;

@@ -1,7 +1,8 @@
 import type { Clock } from "../base/clock.ts";
 import { TidegateError } from "../base/errors.ts";
+import type { Repeat } from "../wire/link-redelivery.ts";
 import { type DeadLetter, deadLetter } from "./dead-letter.ts";
-import type { Intake, Repeat } from "./intake.ts";
+import type { Intake } from "./intake.ts";
 import type { Origin } from "./source-table.ts";
 import { isReserved, maxTopicLength, topicFault } from "./topic-pattern.ts";
 

@@ -1,4 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
+import { isFilter, matchesFilter } from "../wire/topics.ts";
 
 /** Tells whether a topic is covered by an MQTT filter. */
 export type TopicFilter = (topic: string) => boolean;
@@ -9,21 +10,9 @@ export type TopicFilter = (topic: string) => boolean;
  * @throws TidegateError CODEC_INVALID
  */
 export function compileFilter(filter: string): TopicFilter {
-  const levels = filter.split("/");
-  const isFaulty = levels.some((level, i) =>
-    level.includes("#") ? level !== "#" || i < levels.length - 1 : level.includes("+") && level !== "+",
-  );
-  if (filter === "" || isFaulty) {
+  if (!isFilter(filter)) {
     const reason = "is no MQTT filter: + stands for a whole level, # for all levels from the last on";
     throw new TidegateError("CODEC_INVALID", { what: `filter "${filter}"`, reason });
   }
-  const isOpen = levels.at(-1) === "#";
-  const fixed = isOpen ? levels.slice(0, -1) : levels;
-  const sparesSystem = levels[0] === "#" || levels[0] === "+";
-  return (topic) => {
-    if (sparesSystem && topic.startsWith("$")) return false;
-    const parts = topic.split("/");
-    if (isOpen ? parts.length < fixed.length : parts.length !== fixed.length) return false;
-    return fixed.every((level, i) => level === "+" || level === parts[i]);
-  };
+  return (topic) => matchesFilter(filter, topic);
 }

@@ -21,6 +21,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #log: Log;
   readonly #histograms = new Map<HistogramName, Histogram>();
+  readonly #observers = new Map<string, Observer>();
   readonly #failing = new Set<string>();
   #failures = 0;
 
@@ -36,11 +37,14 @@ export class Metrics {
   }
 
   /**
-   * What to call with the duration of each piece of work. Keep it: looking it up costs more than observing.
+   * What to call with the duration of each piece of work.
    *
    * @param labels  values in the table's order
    */
   observer(name: HistogramName, labels: readonly string[] = []): Observer {
+    const key = [name, ...labels].join("\0");
+    const known = this.#observers.get(key);
+    if (known) return known;
     let histogram = this.#histograms.get(name);
     if (histogram === undefined) {
       const { help, labels: labelNames, buckets } = metricTable[name];
@@ -48,9 +52,11 @@ export class Metrics {
       this.#histograms.set(name, histogram);
     }
     const child = histogram.labels(...labels);
-    return (seconds) => {
+    const observer = (seconds: number) => {
       if (Number.isFinite(seconds)) child.observe(seconds);
     };
+    this.#observers.set(key, observer);
+    return observer;
   }
 
   /** Everything in Prometheus' text format. Never rejects for a source that fails: its metric is left out. */

@@ -4,7 +4,6 @@ import {
   fchownSync,
   fsyncSync,
   openSync,
-  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -15,7 +14,7 @@ import { basename, dirname, join } from "node:path";
 import { isCollection, isMap, parse, parseDocument } from "yaml";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
 import { nearestName } from "../../base/nearest-name.ts";
-import { loadConfig } from "../../config/load.ts";
+import { loadConfig, readConfigText } from "../../config/load.ts";
 import { declaredAt } from "../../config/walk.ts";
 import { writtenValues } from "./effective-values.ts";
 
@@ -43,7 +42,7 @@ export function setInFile(
 ): Change {
   const keys = path.split(".");
   const to = readValue(keys, path, given);
-  const text = readText(file);
+  const text = readConfigText(file);
   const document = parseDocument(text, { merge: true });
   // What is no map of keys cannot be changed in place; loading it names the faults.
   const isMapped = document.contents === null || isMap(document.contents);
@@ -88,16 +87,6 @@ function openSections(document: ReturnType<typeof parseDocument>, keys: readonly
     if (node === undefined || isCollection(node)) continue;
     const expanded = declaredAt(at).meta?.expand?.(node);
     document.setIn(at, document.createNode(typeof expanded === "object" && expanded !== null ? expanded : {}));
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
-      throw new TidegateError("CONFIG_MISSING", { file }, { cause });
-    throw new TidegateError("FILE_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
   }
 }
 

@@ -1,3 +1,5 @@
+import * as z from "zod";
+import { TidegateError } from "../../base/errors.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import type { Gateway } from "../../gateway.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
@@ -14,7 +16,7 @@ export function controlHandlers(daemon: {
     "models.list": async () => daemon.gateway().status().models,
     "buffer.stats": async () => journal().stats(),
     "buffer.export": async (params, { emit, signal }) => {
-      const query = params as unknown as ExportQuery;
+      const query = parseQuery(params);
       // What waits for its commit belongs to what the user sees as received.
       await daemon.gateway().flush();
       const from = {
@@ -29,6 +31,25 @@ export function controlHandlers(daemon: {
     "dead.list": async ({ limit, before }) =>
       (await journal().dead(Number(limit ?? 50), before as number | undefined)).map(asText),
     "dead.remove": async ({ ids }) => journal().removeDead(ids as number[] | "all"),
+  };
+}
+
+const querySchema = z.object({
+  stream: z.string(),
+  source: z.string().optional(),
+  from: z.number().optional(),
+  to: z.number().optional(),
+});
+
+function parseQuery(params: Record<string, unknown>): ExportQuery {
+  const { success, data, error } = querySchema.safeParse(params);
+  if (!success) throw new TidegateError("USAGE", { detail: `buffer.export: ${z.prettifyError(error)}` });
+  const { stream, source, from, to } = data;
+  return {
+    stream,
+    ...(source === undefined ? {} : { source }),
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
   };
 }
 

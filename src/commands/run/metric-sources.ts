@@ -14,7 +14,13 @@ export function metricSources(
   stats: () => BufferStats | null,
   lag: LoopLag,
 ): MetricSources {
-  const status = () => gateway().status();
+  // A scrape reads dozens of figures in one turn of the loop: one look serves them all.
+  let seen: ReturnType<Gateway["status"]> | undefined;
+  const status = () => {
+    if (seen === undefined) setImmediate(() => (seen = undefined));
+    seen ??= gateway().status();
+    return seen;
+  };
   type Stream = ReturnType<Gateway["status"]>["streams"][string];
   const perStream = (pick: (stream: Stream) => number) => (): Samples =>
     Object.entries(status().streams).map(([name, stream]) => [[name], pick(stream)] as const);

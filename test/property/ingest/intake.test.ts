@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import { FakeClock } from "../../../src/base/clock.ts";
 import { readingFlags } from "../../../src/base/frame.ts";
 import type { DeadLetter } from "../../../src/ingest/dead-letter.ts";
-import { Intake, type Repeat } from "../../../src/ingest/intake.ts";
+import { Intake } from "../../../src/ingest/intake.ts";
 import { Router } from "../../../src/ingest/router.ts";
 import { compileFilter } from "../../../src/ingest/topic-filter.ts";
 import { compilePattern } from "../../../src/ingest/topic-pattern.ts";
+import type { Repeat } from "../../../src/wire/link-redelivery.ts";
 
 const level = fc.oneof(
   fc.constantFrom("a", "b", "env", "", "$SYS", "tidegate", "__proto__", "constructor", "ü ✓", "{x}"),

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../../../src/base/clock.ts";
 import { type Frame, readingFlags, type Source } from "../../../src/base/frame.ts";
 import type { DeadLetter } from "../../../src/ingest/dead-letter.ts";
-import { Intake, type IntakeOptions, type Repeat } from "../../../src/ingest/intake.ts";
+import { Intake, type IntakeOptions } from "../../../src/ingest/intake.ts";
+import type { Repeat } from "../../../src/wire/link-redelivery.ts";
 
 const { sensorTime, late, maybeRepeated, clockUntrusted } = readingFlags;
 const day = 86_400_000;
