@@ -17,6 +17,7 @@ import { afterEach, expect, it } from "vitest";
 import type { Result } from "../../src/base/result.ts";
 import { Daemon, moteStream } from "../support/daemon.ts";
 import { eachStored, integrityOf } from "../support/daemon-journal.ts";
+import { isAlive, killPoint, nextTick, runsOf, sleep, Told } from "../support/killed-lives.ts";
 import { describeReal, startMosquitto } from "../support/mosquitto.ts";
 import { Listener, Publisher } from "../support/publisher.ts";
 
@@ -28,67 +29,10 @@ const windowSize = 16;
 const fields = Object.keys(moteStream.fields);
 const everySecond = "* * * * * *";
 
-/** When a life ends: ms after its start, or after the tick at which merge and checkpoint begin. */
-const killPoint = fc.oneof(
-  fc.record({ after: fc.constant("start" as const), ms: fc.integer({ min: 0, max: 2_500 }) }),
-  fc.record({ after: fc.constant("tick" as const), ms: fc.integer({ min: 0, max: 100 }) }),
-);
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** Ascending numbers as runs: `5-9`. */
-function runsOf(numbers: readonly number[]): string[] {
-  const runs: [from: number, to: number][] = [];
-  for (const n of numbers) {
-    const last = runs.at(-1);
-    if (last && n === last[1] + 1) last[1] = n;
-    else runs.push([n, n]);
-  }
-  return runs.map(([from, to]) => `${from}-${to}`);
-}
-
-/** What subscribers were told, by number of the reading. */
-class Told {
-  readonly ids = new Map<number, string>();
-  readonly #scores = new Map<number, number | null>();
-  count = 0;
-  readonly contradictions: string[] = [];
-
-  take(n: number, { id, score }: Result): void {
-    this.count++;
-    const known = this.ids.get(n);
-    if (known !== undefined && known !== id) this.contradictions.push(`reading ${n}: ${known} and ${id}`);
-    const before = this.#scores.get(n);
-    // The same window in another batch differs in its last digits; another window differs by far more.
-    if (before !== undefined && Math.abs((before ?? 0) - (score ?? 0)) > 1e-4)
-      this.contradictions.push(`reading ${n}: ${before} and ${score}`);
-    this.ids.set(n, id);
-    this.#scores.set(n, score);
-  }
-
-  /** Waits until so many readings have their results, or nothing new has come for a while. */
-  async untilQuiet(count: number): Promise<void> {
-    let known = this.ids.size;
-    for (let quietMs = 0; this.ids.size < count && quietMs < 30_000; quietMs += 100) {
-      if (this.ids.size > known) quietMs = 0;
-      known = this.ids.size;
-      await sleep(100);
-    }
-  }
-}
 
 describeReal("a daemon that is killed", () => {
   it(
@@ -122,7 +66,7 @@ describeReal("a daemon that is killed", () => {
         if (after === "tick") {
           const { modelProcess } = await daemon.eventually(({ site }) => site.isOnline, "is online");
           children.add(modelProcess.pid ?? 0);
-          await sleep(1_000 - (Date.now() % 1_000));
+          await nextTick();
         }
         await sleep(ms);
         expect(await daemon.kill(), daemon.text).toEqual({ code: null, signal: "SIGKILL" });
@@ -136,7 +80,7 @@ describeReal("a daemon that is killed", () => {
       const { log } = daemon;
       expect(await daemon.stop()).toEqual({ code: 0, signal: null });
 
-      expect(sensors.acknowledged.size).toBe(sensors.sent);
+      expect(sensors.acknowledged).toBe(sensors.sent);
       const ids = new Map<number, string>();
       const wrong: string[] = [];
       let rows = 0;

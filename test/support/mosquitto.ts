@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -66,6 +66,8 @@ export type Mosquitto = {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
+  /** When it last saved its sessions, ms; before everything when it never has. */
+  readonly savedAt: number;
   /** Ends it with SIGTERM, which writes the sessions to disk, and removes its directory. */
   stop(): Promise<void>;
   /** Ends it with SIGKILL: what is only in its memory is gone. */
@@ -125,6 +127,9 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     port,
     get pid() {
       return child.pid ?? 0;
+    },
+    get savedAt() {
+      return statSync(join(dir, "mosquitto.db"), { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
     },
     stop: async () => {
       await end("SIGTERM");

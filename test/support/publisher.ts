@@ -16,8 +16,8 @@ export class Publisher {
   readonly #motes: number;
   #next = 0;
   #waiting = 0;
-  /** Numbers of the readings that the broker acknowledged. */
-  readonly acknowledged = new Set<number>();
+  /** Readings that the broker acknowledged, by number, with the time at which it did. */
+  readonly #acknowledged = new Map<number, number>();
 
   private constructor(client: MqttClient, startTs: number, motes: number) {
     this.#client = client;
@@ -35,6 +35,16 @@ export class Publisher {
   /** Readings that were sent. */
   get sent(): number {
     return this.#next;
+  }
+
+  /** How many readings the broker acknowledged. */
+  get acknowledged(): number {
+    return this.#acknowledged.size;
+  }
+
+  /** When the broker acknowledged a reading, ms; NaN when it has not. */
+  acknowledgedAt(n: number): number {
+    return this.#acknowledged.get(n) ?? Number.NaN;
   }
 
   moteOf(n: number): string {
@@ -74,7 +84,7 @@ export class Publisher {
     const payload = JSON.stringify(this.reading(n));
     try {
       await this.#client.publishAsync(`motes/${this.moteOf(n)}/env`, payload, { qos: 1 });
-      this.acknowledged.add(n);
+      this.#acknowledged.set(n, Date.now());
     } catch {
       // It was closed before the broker had answered: nothing was promised.
     } finally {

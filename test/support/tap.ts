@@ -1,0 +1,82 @@
+import { connect, createServer, type Socket } from "node:net";
+import { PacketReader, readPublish } from "./packets.ts";
+
+/** What a line sees go by, in order. Packet ids belong to one connection; what they stood for is told instead. */
+export type TapEvents = {
+  /** The client has taken responsibility for a message: its acknowledgement is on the line. */
+  onTaken(topic: string, payload: string): void;
+  /** The broker has taken responsibility for a message of the client's. */
+  onGiven(topic: string, payload: string): void;
+  /** The broker let the client in, with or without the session that it had. */
+  onWelcome(isSessionPresent: boolean): void;
+};
+
+export type Tap = { readonly url: string; stop(): void };
+
+type Message = { readonly topic: string; readonly payload: string };
+
+const kinds = { connack: 2, publish: 3, puback: 4 } as const;
+
+/** A line between MQTT 5 clients and the broker on `port` that tells which QoS 1 messages either side acknowledges. */
+export async function layTap(port: number, events: TapEvents): Promise<Tap> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const broker = connect(port, "127.0.0.1");
+    const down = new Map<number, Message>();
+    const up = new Map<number, Message>();
+    for (const socket of [client, broker]) {
+      sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    }
+    client.on("close", () => broker.destroy());
+    broker.on("close", () => client.destroy());
+    client.on(
+      "data",
+      forward(broker, client, (kind, flags, body) => {
+        if (kind === kinds.publish) remember(up, flags, body);
+        else if (kind === kinds.puback) answered(down, body, events.onTaken);
+      }),
+    );
+    broker.on(
+      "data",
+      forward(client, broker, (kind, flags, body) => {
+        if (kind === kinds.publish) remember(down, flags, body);
+        else if (kind === kinds.puback) answered(up, body, events.onGiven);
+        else if (kind === kinds.connack) events.onWelcome(((body[0] ?? 0) & 1) === 1);
+      }),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return {
+    url: `mqtt://127.0.0.1:${address.port}`,
+    stop: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+/** Hands packets to `see` before they go on, and stops reading while the other side does not. */
+function forward(to: Socket, from: Socket, see: (kind: number, flags: number, body: Buffer) => void) {
+  const reader = new PacketReader(see);
+  to.on("drain", () => from.resume());
+  return (chunk: Buffer) => {
+    reader.push(chunk);
+    if (!to.write(chunk)) from.pause();
+  };
+}
+
+function remember(messages: Map<number, Message>, flags: number, body: Buffer): void {
+  const { packetId, topic, payload } = readPublish(flags, body);
+  if (packetId !== null) messages.set(packetId, { topic, payload: payload.toString() });
+}
+
+function answered(messages: Map<number, Message>, body: Buffer, tell: (topic: string, payload: string) => void): void {
+  const packetId = body.readUInt16BE(0);
+  const message = messages.get(packetId);
+  const isRefused = (body[2] ?? 0) >= 128;
+  if (message && !isRefused) tell(message.topic, message.payload);
+  messages.delete(packetId);
+}
