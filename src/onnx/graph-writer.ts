@@ -178,6 +178,11 @@ export class GraphWriter {
     return this.#names.unused(wanted);
   }
 
+  /** Takes this name or one like it: for values of a subgraph that is written by hand. */
+  freshName(wanted: string): string {
+    return this.#names.fresh(wanted);
+  }
+
   /**
    * Appends a node with one output.
    * @param inputs  in the operator's order; see `Operand`

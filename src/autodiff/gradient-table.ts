@@ -1,0 +1,34 @@
+import type { GradientRule } from "./rule.ts";
+import { activation } from "./rules/activation.ts";
+import { arithmetic } from "./rules/arithmetic.ts";
+import { placement } from "./rules/placement.ts";
+import { product } from "./rules/product.ts";
+import { reduction } from "./rules/reduction.ts";
+
+/** The rule of each operator that a gradient can pass through. */
+export const gradients: Readonly<Record<string, GradientRule>> = {
+  ...arithmetic,
+  ...activation,
+  ...product,
+  ...reduction,
+  ...placement,
+};
+
+/** Operators whose result does not change when their inputs change a little, or is no real number: no gradient passes. */
+export const zeroGradients: ReadonlySet<string> = new Set(
+  (
+    "ArgMax ArgMin And BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Constant ConstantOfShape Equal EyeLike " +
+    "Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or RandomNormal RandomNormalLike " +
+    "RandomUniform RandomUniformLike Range Round Shape Sign Size Xor"
+  ).split(" "),
+);
+
+/** rule: a gradient passes; zero: none does, and that is right; refused: a model with it on the way cannot be trained. */
+export type OperatorClass = "rule" | "zero" | "refused";
+
+/** What becomes of a gradient at an operator. */
+export function classOf(opType: string, domain = ""): OperatorClass {
+  if (domain !== "" && domain !== "ai.onnx") return "refused";
+  if (zeroGradients.has(opType)) return "zero";
+  return Object.hasOwn(gradients, opType) ? "rule" : "refused";
+}

@@ -1,0 +1,192 @@
+import { TidegateError } from "../base/errors.ts";
+import { tensor } from "../base/tensor.ts";
+import { loop } from "../onnx/control-flow.ts";
+import { GraphBuilder, type Value } from "../onnx/graph-builder.ts";
+import { prune } from "../onnx/graph-walk.ts";
+import { inline } from "../onnx/inline.ts";
+import type { ModelProto } from "../onnx/onnx_pb.ts";
+import type { RunModel } from "../onnx/shapes.ts";
+import { backward } from "./backward.ts";
+import { FlatParameters } from "./flat-parameters.ts";
+import { type Objective, objectiveOf } from "./objective.ts";
+import { optimizerOf } from "./optimizers.ts";
+import { TrainingMode } from "./training-mode.ts";
+import type { Rows, TrainingSpec } from "./training-spec.ts";
+
+/**
+ * A model that trains another: one run does as many steps as `indices` has rows.
+ *
+ * | input | type and shape | |
+ * | --- | --- | --- |
+ * | weights, and each of `slots` | float32 [parameters] | what the last run gave; slots are zeros at first |
+ * | moments | float32 [moments] | only when `moments` is not empty |
+ * | step | float32 scalar | steps done so far |
+ * | rates | float32 [steps] | learning rate of each step |
+ * | indices | int64 [steps, batch] | number of the first row of each example |
+ * | sampleWeights | float32 [steps, batch] | 0: the place is not filled |
+ * | noise | float32 [steps, noiseLength] | uniform in [0, 1); only when there are dropouts |
+ * | base | float32 [parameters] | only with `proximal` |
+ * | the data | [rows, …] | by the names that the specification gives |
+ *
+ * Outputs: `weights_out`, `NAME_out` of each slot, `moments_out`, and for each step `losses` (mean over the batch) and
+ * `counts` (what it was divided by), float32 [steps].
+ */
+export type TrainingGraph = {
+  readonly model: ModelProto;
+  readonly parameters: FlatParameters;
+  readonly moments: FlatParameters;
+  readonly slots: readonly string[];
+  readonly noiseLength: number;
+};
+
+/**
+ * Makes the graph that trains a model.
+ *
+ * @param model  any opset from 7; not changed
+ * @param run  runs a model once, to learn its shapes
+ * @throws TidegateError MODEL_UNTRAINABLE, MODEL_UNSUPPORTED
+ */
+export async function trainingGraph(model: ModelProto, spec: TrainingSpec, run: RunModel): Promise<TrainingGraph> {
+  const objective = await objectiveOf(model, spec, run);
+  const parameters = FlatParameters.of(objective.model, spec.parameters);
+  const mode = new TrainingMode(objective.model, objective.known, spec.parameters);
+  const moments = FlatParameters.of(objective.model, mode.moments);
+  const optimizer = optimizerOf(spec.optimizer);
+  const slots = optimizer.slots(spec.optimizer);
+
+  const g = new GraphBuilder({ name: "training" });
+  const flat = (name: string): Value => g.input(name, "float32", [parameters.length]);
+  const weights = flat("weights");
+  const slotInputs = slots.map(flat);
+  const momentInputs = moments.length === 0 ? [] : [g.input("moments", "float32", [moments.length])];
+  const step = g.input("step", "float32", []);
+  const rates = g.input("rates", "float32", ["steps"]);
+  const indices = g.input("indices", "int64", ["steps", spec.batch]);
+  const sampleWeights = g.input("sampleWeights", "float32", ["steps", spec.batch]);
+  const noise = mode.noiseLength === 0 ? undefined : g.input("noise", "float32", ["steps", mode.noiseLength]);
+  const base = spec.proximal === undefined ? undefined : flat("base");
+  const data = dataInputs(g, spec);
+
+  const trips = g.squeeze(g.shapeOf(rates), [0]);
+  const carried = [weights, ...slotInputs, ...momentInputs, step];
+  const results = loop(g, { trips, state: carried, name: "steps" }, (body, { iteration, state }) => {
+    const current = state[0] ?? weights;
+    const oldSlots = state.slice(1, 1 + slots.length);
+    const oldMoments = momentInputs.length === 0 ? undefined : state[1 + slots.length];
+    const count = body.add(state.at(-1) ?? step, 1);
+    const at = (all: Value): Value => body.gather(all, iteration);
+
+    const cut = parameters.cut(body, current);
+    const bindings = new Map([
+      ...cut,
+      ...(oldMoments ? moments.cut(body, oldMoments) : []),
+      ...batchInputs(body, spec, objective, data, at(indices)),
+      [objective.sampleWeights, at(sampleWeights)] as const,
+    ]);
+    mode.begin(noise && at(noise));
+    const values = inline(body, objective.model, {
+      bindings,
+      known: objective.known,
+      replace: (node, inputs) => mode.replace(body, node, inputs),
+    });
+    const gradient = gradientOf(body, need(values, objective.loss), cut, parameters, spec, { current, base });
+    const inputs = { weights: current, gradient, slots: oldSlots, rate: at(rates), step: count };
+    const update = optimizer.update(body, inputs, spec.optimizer);
+    const newMoments = oldMoments ? [moments.join(body, followed(mode, moments, values))] : [];
+    return {
+      state: [update.weights, ...update.slots, ...newMoments, count],
+      scans: [need(values, objective.loss), need(values, objective.weight)],
+    };
+  });
+
+  const names = ["weights", ...slots, ...momentInputs.map(({ name }) => name)];
+  for (const [index, name] of names.entries()) give(g, `${name}_out`, results.state[index]);
+  give(g, "losses", results.scans[0]);
+  give(g, "counts", results.scans[1]);
+  for (const node of g.graph.node) for (const { g: body } of node.attribute) if (body) prune(body);
+  prune(g.graph);
+  return { model: g.model, parameters, moments, slots, noiseLength: mode.noiseLength };
+}
+
+const bug = (detail: string): TidegateError => new TidegateError("BUG", { detail });
+
+function give(g: GraphBuilder, name: string, value: Value | undefined): void {
+  if (!value) throw bug(`the training graph gives no ${name}`);
+  g.output(name, value);
+}
+
+function need(values: ReadonlyMap<string, Value>, name: string): Value {
+  const value = values.get(name);
+  if (!value) throw bug(`the objective has no ${name}`);
+  return value;
+}
+
+/** The gradient of all parameters as one vector, held to the base and shortened as asked for. */
+function gradientOf(
+  g: GraphBuilder,
+  loss: Value,
+  cut: ReadonlyMap<string, Value>,
+  parameters: FlatParameters,
+  { proximal, clipNorm }: TrainingSpec,
+  { current, base }: { current: Value; base: Value | undefined },
+): Value {
+  const own = parameters.join(g, backward(g, loss, [...cut.values()]));
+  const held = base && proximal !== undefined ? g.add(own, g.mul(g.sub(current, base), proximal)) : own;
+  if (clipNorm === undefined) return held;
+  const norm = g.sqrt(g.sum(g.square(held)));
+  return g.mul(held, g.min(g.div(clipNorm, g.max(norm, 1e-12)), 1));
+}
+
+/** The values that batch normalisation's moments become; one that no node wrote stays. */
+const followed = (mode: TrainingMode, moments: FlatParameters, values: ReadonlyMap<string, Value>): Value[] =>
+  moments.slices.map(({ name }) => mode.followed.get(name) ?? need(values, name));
+
+function dataInputs(g: GraphBuilder, { inputs, target }: TrainingSpec): Map<string, Value> {
+  const data = new Map<string, Value>();
+  for (const rows of [...Object.values(inputs), ...("value" in target ? [] : [target])])
+    if (!data.has(rows.data)) data.set(rows.data, g.input(rows.data, rows.type, ["rows", ...rows.dims]));
+  return data;
+}
+
+/**
+ * What the objective takes for one batch: its rows, and what is the same for every example.
+ * @param first  int64 [batch]: number of the first row of each example
+ */
+function batchInputs(
+  g: GraphBuilder,
+  { inputs, constants = {}, target }: TrainingSpec,
+  objective: Objective,
+  data: ReadonlyMap<string, Value>,
+  first: Value,
+): (readonly [string, Value])[] {
+  const read = (name: string, rows: Rows) => [name, readRows(g, rows, data, first, objective, name)] as const;
+  const repeated = Object.entries(constants).map(([name, numbers]) => {
+    const shape = objective.known.get(name)?.shape?.map(Number) ?? [];
+    const row = g.constant(tensor("float32", [1, ...shape.slice(1)], Float32Array.from(numbers)));
+    return [name, g.know(g.expand(row, shape), { type: "float32", shape })] as const;
+  });
+  const wanted = objective.target === undefined || "value" in target ? [] : [read(objective.target, target)];
+  return [...Object.entries(inputs).map(([name, rows]) => read(name, rows)), ...wanted, ...repeated];
+}
+
+/** [batch, (span), …dims], in the type that the objective takes. */
+function readRows(
+  g: GraphBuilder,
+  { data: name, span, offset = 0 }: Rows,
+  data: ReadonlyMap<string, Value>,
+  first: Value,
+  { known }: Objective,
+  input: string,
+): Value {
+  const all = need(data, name);
+  const from = offset === 0 ? first : g.add(first, offset);
+  const ahead = (length: number) =>
+    tensor(
+      "int64",
+      [length],
+      BigInt64Array.from({ length }, (_, index) => BigInt(index)),
+    );
+  const read = g.gather(all, span === undefined ? from : g.add(g.unsqueeze(from, [1]), ahead(span)));
+  const { type, shape } = known.get(input) ?? {};
+  return g.know(type === undefined || type === all.type ? read : g.cast(read, type), { type, shape });
+}
