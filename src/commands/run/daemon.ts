@@ -12,6 +12,7 @@ import type { LogLevel, ProcessLog } from "../../ops/log.ts";
 import { LoopLag } from "../../ops/loop-lag.ts";
 import { Metrics } from "../../ops/metrics.ts";
 import { Notifier, takeNotifyEnvironment } from "../../ops/notifier.ts";
+import { askForPatience } from "../../ops/patience.ts";
 import { controlHandlers } from "./control-handlers.ts";
 import { controlSocket } from "./control-socket.ts";
 import { metricSources } from "./metric-sources.ts";
@@ -85,7 +86,7 @@ export class Daemon {
     const { config } = this.#config;
     this.#signal = signal;
     this.#lag.start();
-    await this.#gateway.start(signal);
+    await this.#startGateway();
     this.#control = new ControlServer({
       socket: controlSocket(this.#config),
       handlers: controlHandlers({ gateway: () => this.#gateway, reload: () => this.reload() }),
@@ -120,7 +121,20 @@ export class Daemon {
     this.#beat();
     this.#statsTimer = setInterval(() => void this.#look(), statsEveryMs);
     await this.#look();
-    await this.#notifier.ready("running");
+    await this.#notifier.ready(this.#gateway.health.summary);
+  }
+
+  async #startGateway(): Promise<void> {
+    const gateway = this.#gateway;
+    const end = askForPatience(
+      () => gateway.journal.progress.answers + gateway.status().modelProcess.progress,
+      (ms) => void this.#notifier.extendTimeout(ms),
+    );
+    try {
+      await gateway.start(this.#signal);
+    } finally {
+      end();
+    }
   }
 
   /** Reads the configuration again; one that has faults is logged, and the old one stays. */
@@ -146,16 +160,16 @@ export class Daemon {
     log.level = next.config.gateway.logLevel as LogLevel;
     try {
       this.#gateway = this.#newGateway();
-      await this.#gateway.start(this.#signal);
+      await this.#startGateway();
       log.info({ file: next.file }, "configuration reloaded");
     } catch (thrown) {
       log.error({ reason: reasonOf(thrown) }, "the new configuration does not start: back to the old one");
       this.#config = before;
       this.#gateway = this.#newGateway();
-      await this.#gateway.start(this.#signal);
+      await this.#startGateway();
     }
     this.#beat();
-    await this.#notifier.ready("running");
+    await this.#notifier.ready(this.#gateway.health.summary);
   }
 
   async stop(deadlineMs: number): Promise<void> {
