@@ -61,6 +61,87 @@ const calibration = z.strictObject({
   margin: z.number().positive().default(1).describe("What the quantile was multiplied by"),
   slice: z.string().describe("Which data: never the slice the weights come from"),
   threshold: z.number().optional(),
+  tensor: z.string().optional().describe("Stored tensor that holds the threshold, when training may set it anew"),
+  of: z.string().optional().describe("Value of the graph that the threshold is a quantile of"),
+});
+
+const loss = z.strictObject({
+  kind: z.enum(["mse", "mae", "huber", "crossEntropy", "binaryCrossEntropy"]),
+  output: z.string().describe("Value of the graph that is compared with the target: an output or any other"),
+  scale: z.string().optional().describe("Value of the graph that both are divided by before they are compared"),
+  delta: z.number().positive().optional().describe("Huber: error from which on it is a line"),
+  trim: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .optional()
+    .describe("Share of each batch, with the largest loss, that counts nothing"),
+  classWeights: z.array(z.number().nonnegative()).optional(),
+  ignoreLabel: z.int().optional().describe("Positions with this label count nothing"),
+});
+
+const target = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("input"),
+    value: z.string().describe("Value of the graph that is to be reconstructed"),
+  }),
+  z.strictObject({
+    kind: z.literal("next"),
+    horizon: z.int().positive().default(1).describe("Readings from the window's newest to the one that is foretold"),
+    fields: z.array(z.string()).optional().describe("Fields that are foretold. Default: all"),
+  }),
+  z.strictObject({ kind: z.literal("label"), field: z.string().optional().describe("Field that holds the label") }),
+  z.strictObject({ kind: z.literal("field"), field: z.string() }),
+]);
+
+/** A stored tensor that is no weight but a statistic of the data that the weights come from. */
+const fit = z.strictObject({
+  tensor: z.string(),
+  statistic: z.enum(["mean", "std", "min", "max"]),
+  of: z.string().describe("Value of the graph; all axes but the tensor's own are reduced"),
+});
+
+const train = z.strictObject({
+  optimizer: z
+    .strictObject({
+      kind: z.enum(["sgd", "adagrad", "rmsprop", "adam", "adamw"]),
+      momentum: z.number().min(0).max(1).optional(),
+      nesterov: z.boolean().optional(),
+      beta1: z.number().min(0).max(1).optional(),
+      beta2: z.number().min(0).max(1).optional(),
+      decay: z.number().min(0).max(1).optional(),
+      epsilon: z.number().positive().optional(),
+      weightDecay: z.number().nonnegative().optional(),
+    })
+    .default({ kind: "adam" }),
+  rate: z.number().positive().default(1e-3).describe("Learning rate"),
+  schedule: z
+    .discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("constant") }),
+      z.strictObject({
+        kind: z.literal("step"),
+        everyEpochs: z.int().positive(),
+        factor: z.number().positive().max(1),
+      }),
+      z.strictObject({ kind: z.literal("cosine"), least: z.number().nonnegative().default(0) }),
+      z.strictObject({
+        kind: z.literal("plateau"),
+        patience: z.int().positive().default(3),
+        factor: z.number().positive().max(1).default(0.5),
+      }),
+    ])
+    .default({ kind: "constant" }),
+  batch: z.int().positive().max(65_536).default(32).describe("Examples in a batch"),
+  fullBatch: z.boolean().default(false).describe("Gradient descent: all examples in every step"),
+  epochs: z.int().positive().default(20),
+  patience: z.int().positive().optional().describe("Epochs without a better validation loss after which it ends"),
+  clipNorm: z.number().positive().optional().describe("Longest the gradient may be"),
+  anchor: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe("How strongly weights are held to the bundle's own (FedProx's mu)"),
+  seed: z.int().nonnegative().default(1),
 });
 
 /** The contract of a model bundle, format 1: what `card.yaml` says. */
@@ -70,7 +151,7 @@ export const cardSchema = z
     name,
     version: z.int().positive(),
     parent: hash.nullable().default(null).describe("Content hash of the bundle this one was made from"),
-    task: z.enum(["anomaly", "forecast", "classification", "regression", "detection", "embedding"]),
+    task: z.enum(["anomaly", "forecast", "classification", "regression", "detection", "embedding", "language"]),
     description: z.string().default(""),
     fields: z.array(field).default([]).describe("Columns of a window, in order"),
     period: duration.optional().describe("Time between two readings"),
@@ -93,16 +174,10 @@ export const cardSchema = z
     state: z
       .array(z.strictObject({ input: z.string(), output: z.string(), reset: z.enum(["gap", "start", "never"]) }))
       .default([]),
-    loss: z
-      .strictObject({ kind: z.enum(["mse", "mae", "huber", "crossEntropy", "binaryCrossEntropy"]), output: z.string() })
-      .optional(),
-    target: z
-      .strictObject({
-        kind: z.enum(["input", "next", "label", "field"]),
-        field: z.string().optional(),
-        horizon: z.int().optional(),
-      })
-      .optional(),
+    loss: loss.optional(),
+    target: target.optional(),
+    fit: z.array(fit).default([]).describe("Statistics of the training slice, set before the weights are trained"),
+    train: train.optional().describe("How it is trained, where nothing else is asked for"),
     trainable: z.record(z.string(), z.enum(["averaged", "local", "frozen", "personal"])).default({}),
     calibration: calibration.optional(),
     metrics: numbers.default({}),
@@ -136,7 +211,6 @@ function* crossFaults(card: Card): Generator<Fault> {
     yield [["window"], "an input from: window needs a window and fields"];
   for (const [i, input] of card.inputs.entries()) yield* inputFaults(card, input, ["inputs", i]);
   if (card.verdict && !outputs.includes(card.verdict.output)) yield [["verdict", "output"], known(card.verdict.output)];
-  if (card.loss && !outputs.includes(card.loss.output)) yield [["loss", "output"], known(card.loss.output)];
   if (card.verdict && "labels" in card.verdict) {
     for (const [i, label] of card.verdict.labels.entries())
       if (!card.labels.includes(label))

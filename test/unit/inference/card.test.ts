@@ -63,7 +63,6 @@ describe("a card", () => {
   test.each([
     ["a verdict on no output", { verdict: { output: "skore", above: 1 } }, "verdict.output"],
     ["a verdict by a label that is not one", { verdict: { output: "score", labels: ["x"] } }, "verdict.labels[0]"],
-    ["a loss on no output", { loss: { kind: "mse", output: "x" } }, "loss.output"],
     ["a field that is there twice", { fields: [{ name: "a" }, { name: "a" }] }, "fields[1].name"],
     ["a window input without a window", { window: undefined }, "window"],
     ["a window that its input does not hold", { window: { size: 15 } }, "inputs[0].dims"],
