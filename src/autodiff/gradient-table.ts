@@ -3,6 +3,7 @@ import { activation } from "./rules/activation.ts";
 import { arithmetic } from "./rules/arithmetic.ts";
 import { placement } from "./rules/placement.ts";
 import { product } from "./rules/product.ts";
+import { recurrent } from "./rules/recurrent.ts";
 import { reduction } from "./rules/reduction.ts";
 
 /** The rule of each operator that a gradient can pass through. */
@@ -12,6 +13,7 @@ export const gradients: Readonly<Record<string, GradientRule>> = {
   ...product,
   ...reduction,
   ...placement,
+  ...recurrent,
 };
 
 /** Operators whose result does not change when their inputs change a little, or is no real number: no gradient passes. */
