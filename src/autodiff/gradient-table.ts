@@ -1,6 +1,7 @@
 import type { GradientRule } from "./rule.ts";
 import { activation } from "./rules/activation.ts";
 import { arithmetic } from "./rules/arithmetic.ts";
+import { mathFunction } from "./rules/function.ts";
 import { placement } from "./rules/placement.ts";
 import { product } from "./rules/product.ts";
 import { recurrent } from "./rules/recurrent.ts";
@@ -9,6 +10,7 @@ import { reduction } from "./rules/reduction.ts";
 /** The rule of each operator that a gradient can pass through. */
 export const gradients: Readonly<Record<string, GradientRule>> = {
   ...arithmetic,
+  ...mathFunction,
   ...activation,
   ...product,
   ...reduction,

@@ -3,6 +3,7 @@ import type { GradientRule } from "../rule.ts";
 
 /** Operators that move or choose numbers without changing them. */
 export const placement: Readonly<Record<string, GradientRule>> = {
+  Identity: ({ dY }) => [dY],
   Reshape: ({ g, a, dY }) => [reshapeLike(g, dY, a)],
   Flatten: ({ g, a, dY }) => [reshapeLike(g, dY, a)],
   Squeeze: ({ g, a, dY }) => [reshapeLike(g, dY, a)],
