@@ -1,4 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
+import { largest } from "./window.ts";
 
 /** `model` and `none` pass through: the card's model scales by itself, or nothing does. */
 export type Normalization = "model" | "zscore" | "minmax" | "none";
@@ -99,6 +100,14 @@ export class Normalizer {
       origins[i] = origin;
       // Below the smallest normal number the inverse is infinite.
       factors[i] = spread > 2.3e-308 ? 1 / spread : 0;
+    }
+  }
+
+  /** Writes a row as a window holds it. @param columns  its entries, in the window's order */
+  scale(row: Float64Array, columns: Int32Array, into: Float32Array): void {
+    for (let i = 0; i < columns.length; i++) {
+      const value = ((row[columns[i] as number] as number) - (this.origins[i] as number)) * (this.factors[i] as number);
+      into[i] = Math.max(-largest, Math.min(largest, value));
     }
   }
 

@@ -17,6 +17,18 @@ export type PipelineConfig = {
   readonly maxSources?: number | undefined;
 };
 
+/** Sees windows grow row by row: whoever keeps many of a source keeps each row once. */
+export type RowObserver = {
+  /**
+   * A row enters the window of a source, before the window that it may complete is given.
+   * @param ts  NaN where the row stands for no reading
+   * @param values  as the window holds them; valid during the call only
+   */
+  row(source: number, ts: number, values: Float32Array): void;
+  /** What follows of a source does not follow on what came before. */
+  restart(source: number): void;
+};
+
 export type PipelineOptions = {
   readonly stream: PipelineConfig;
   /** Fields of a reading, in the order of its values. */
@@ -28,6 +40,7 @@ export type PipelineOptions = {
   readonly statistics?: Statistics;
   /** A source that sent nothing for so long is forgotten, ms. */
   readonly idleExpiryMs?: number;
+  readonly observer?: RowObserver;
   /** Sequence, time and arrival of the window's newest reading; `window`: size x outputs, oldest first, valid during the call only. */
   emit(source: number, sequence: number, ts: number, arrived: number, window: Float32Array): void;
 };

@@ -49,6 +49,8 @@ export class Pipeline {
   readonly #used: Int32Array;
   readonly #row: Float64Array;
   readonly #window: Float32Array;
+  /** A row as the observer sees it. */
+  readonly #told: Float32Array;
   readonly #fingerprint: Uint8Array;
 
   /** @throws TidegateError PREPROCESS_INVALID */
@@ -77,8 +79,8 @@ export class Pipeline {
         { ...grid, maxGapMs: window.maxGap, maxFill: window.size },
         {
           point: this.#onPoint,
-          fill: (slot, row) => void this.#ring.append(slot, row, this.#own, false),
-          gap: (slot) => this.#ring.restart(slot),
+          fill: (slot, row) => void this.#append(slot, Number.NaN, row, this.#own, false),
+          gap: (slot) => this.#restartWindow(slot),
         },
       );
     }
@@ -87,6 +89,7 @@ export class Pipeline {
     this.#isPlain = this.#cleaner.isIdle && this.#transformer.isIdle && every === undefined;
     this.#row = new Float64Array(width);
     this.#window = new Float32Array(window.size * outputs.length);
+    this.#told = new Float32Array(outputs.length);
     const longest = Number.isFinite(window.maxGap) ? Math.max(dayMs, 2 * window.maxGap) : 7 * dayMs;
     this.#idleExpiryMs = options.idleExpiryMs ?? longest;
     this.#fingerprint = fingerprintOf(
@@ -117,6 +120,7 @@ export class Pipeline {
     }
     if (order === "step") {
       this.#finish(slot);
+      this.#options.observer?.restart(source);
       this.#slots.clear(slot);
       this.#heard.data[slot] = arrived;
       this.#chronicle.take(slot, ts, flags);
@@ -134,6 +138,7 @@ export class Pipeline {
       if (Number.isNaN(heard)) this.#heard.data[slot] = now;
       else if (now - heard > this.#idleExpiryMs) {
         this.#finish(slot);
+        this.#options.observer?.restart(this.#slots.sourceAt(slot));
         this.#slots.remove(slot);
       }
     }
@@ -230,7 +235,7 @@ export class Pipeline {
       if (!this.#resampler.push(slot, sequence, ts, arrived, row)) dropped.late++;
     } else if (this.#isPlain || this.#isWhole(row, this.#columns)) {
       this.#normalizer.observe(row, this.#columns);
-      if (this.#ring.append(slot, row, this.#columns, true)) this.#give(slot, sequence, ts, arrived);
+      if (this.#append(slot, ts, row, this.#columns, true)) this.#give(slot, sequence, ts, arrived);
     } else dropped.transform++;
   };
 
@@ -241,7 +246,7 @@ export class Pipeline {
       return false;
     }
     this.#normalizer.observe(row, this.#own);
-    if (this.#ring.append(slot, row, this.#own, true)) this.#give(slot, sequence, ts, arrived);
+    if (this.#append(slot, ts, row, this.#own, true)) this.#give(slot, sequence, ts, arrived);
     return true;
   };
 
@@ -264,7 +269,23 @@ export class Pipeline {
     this.#resampler?.finish(slot);
     this.#resampler?.restart(slot);
     this.#transformer.restart(slot);
+    this.#restartWindow(slot);
+  }
+
+  #restartWindow(slot: number): void {
+    this.#options.observer?.restart(this.#slots.sourceAt(slot));
     this.#ring.restart(slot);
+  }
+
+  /** Appends a row to the source's window. @returns whether a window is due */
+  #append(slot: number, ts: number, row: Float64Array, columns: Int32Array, mayEnd: boolean): boolean {
+    const { observer } = this.#options;
+    if (observer) {
+      this.#normalizer.refresh();
+      this.#normalizer.scale(row, columns, this.#told);
+      observer.row(this.#slots.sourceAt(slot), ts, this.#told);
+    }
+    return this.#ring.append(slot, row, columns, mayEnd);
   }
 
   /** Gives what a source still owes before it is forgotten. */

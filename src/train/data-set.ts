@@ -14,13 +14,21 @@ export type DataSet = {
   readonly target?: Rows | { readonly value: string };
   /** First row of each example; examples of one source stand together, in order of time. */
   readonly first: Int32Array;
+  /**
+   * Where each example stands among the readings of its source: two whose places are less than `reach` apart share
+   * readings, in their inputs or targets.
+   */
+  readonly place: Int32Array;
+  readonly reach: number;
   /** How much each example counts. */
   readonly weights: Float32Array;
-  /** Number of the source of each example (0 where there are none), and the time of its newest reading, ms UTC. */
+  /** Number of the source of each example (0 where there are none), and the time of its newest reading, ms UTC; NaN: it has none. */
   readonly source: Int32Array;
   readonly ts: Float64Array;
   /** Examples that are known to hold an event (an operator's mark, a label): 1; they calibrate nothing. */
   readonly marked: Uint8Array;
+  /** Numbers of the examples of an official test set: they are test, whatever the split. */
+  readonly fixedTest?: Int32Array;
   readonly manifest: DataManifest;
 };
 

@@ -1,0 +1,94 @@
+/** What an operator said of a stretch of time, or a label of an event; times in ms UTC, both ends included. */
+export type Mark = {
+  readonly stream: string;
+  /** As it stands in topics: captured levels joined by "/". */
+  readonly source: string;
+  readonly from: number;
+  readonly to: number;
+  readonly label: string;
+};
+
+type Stretch = { readonly from: number; to: number; readonly label: string };
+
+/** Marks of one stream, to be asked by source and time. */
+export class MarkTable {
+  readonly #stretches = new Map<string, Stretch[]>();
+  #isSorted = true;
+
+  constructor(marks: readonly Mark[] = [], stream?: string) {
+    for (const mark of marks)
+      if (stream === undefined || mark.stream === stream) this.add(mark.source, mark.from, mark.to, mark.label);
+  }
+
+  /** Marks that touch the last one of their source, and say the same, make it longer. */
+  add(source: string, from: number, to: number, label: string): void {
+    const own = this.#stretches.get(source) ?? [];
+    if (own.length === 0) this.#stretches.set(source, own);
+    const last = own.at(-1);
+    if (last?.label === label && from >= last.from && from <= last.to) last.to = Math.max(last.to, to);
+    else own.push({ from, to, label });
+    this.#isSorted = false;
+  }
+
+  /** Label of the mark that holds this moment: of several the one that begins last. */
+  at(source: string, ts: number): string | undefined {
+    return this.#over(source, ts, ts).findLast(({ to }) => to >= ts)?.label;
+  }
+
+  /** Whether any mark touches this stretch. */
+  touches(source: string, from: number, to: number): boolean {
+    return this.#over(source, from, to).length > 0;
+  }
+
+  #over(source: string, from: number, to: number): readonly Stretch[] {
+    if (!this.#isSorted) for (const own of this.#stretches.values()) own.sort((a, b) => a.from - b.from);
+    this.#isSorted = true;
+    return this.#stretches.get(source)?.filter((each) => each.from <= to && each.to >= from) ?? [];
+  }
+}
+
+/**
+ * Values by source and time: a field of the readings themselves, or what a second stream says of them (a label topic).
+ * Values of a source named "" hold for all sources that have none of their own.
+ */
+export class ValueTable {
+  readonly #series = new Map<string, { ts: number[]; values: number[]; isSorted: boolean }>();
+
+  add(source: string, ts: number, value: number): void {
+    if (Number.isNaN(value)) return;
+    let series = this.#series.get(source);
+    if (!series) {
+      series = { ts: [], values: [], isSorted: true };
+      this.#series.set(source, series);
+    }
+    if (series.ts.length > 0 && ts < (series.ts.at(-1) as number)) series.isSorted = false;
+    series.ts.push(ts);
+    series.values.push(value);
+  }
+
+  /** The value nearest in time, at most `boundMs` away; of two that are as near the later. NaN: there is none. */
+  at(source: string, ts: number, boundMs: number): number {
+    const series = this.#series.get(source) ?? this.#series.get("");
+    if (!series) return Number.NaN;
+    if (!series.isSorted) sort(series);
+    // The first that is later; equal times: the last of them was said last.
+    let low = 0;
+    let high = series.ts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((series.ts[middle] as number) <= ts) low = middle + 1;
+      else high = middle;
+    }
+    const before = low > 0 ? ts - (series.ts[low - 1] as number) : Number.POSITIVE_INFINITY;
+    const after = low < series.ts.length ? (series.ts[low] as number) - ts : Number.POSITIVE_INFINITY;
+    if (Math.min(before, after) > boundMs) return Number.NaN;
+    return (after <= before ? series.values[low] : series.values[low - 1]) ?? Number.NaN;
+  }
+}
+
+function sort(series: { ts: number[]; values: number[]; isSorted: boolean }): void {
+  const order = series.ts.map((_, index) => index).sort((a, b) => (series.ts[a] as number) - (series.ts[b] as number));
+  series.ts = order.map((index) => series.ts[index] as number);
+  series.values = order.map((index) => series.values[index] as number);
+  series.isSorted = true;
+}
