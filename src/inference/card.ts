@@ -98,7 +98,9 @@ const target = z.discriminatedUnion("kind", [
 const fit = z.strictObject({
   tensor: z.string(),
   statistic: z.enum(["mean", "std", "min", "max"]),
-  of: z.string().describe("Value of the graph; all axes but the tensor's own are reduced"),
+  of: z
+    .string()
+    .describe("Value of the graph, or `target`: what is to be told; all axes but the tensor's own are reduced"),
 });
 
 const train = z.strictObject({
