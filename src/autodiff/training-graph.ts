@@ -1,5 +1,4 @@
 import { TidegateError } from "../base/errors.ts";
-import { tensor } from "../base/tensor.ts";
 import { loop } from "../onnx/control-flow.ts";
 import { GraphBuilder, type Value } from "../onnx/graph-builder.ts";
 import { prune } from "../onnx/graph-walk.ts";
@@ -7,11 +6,13 @@ import { inline } from "../onnx/inline.ts";
 import type { ModelProto } from "../onnx/onnx_pb.ts";
 import type { RunModel } from "../onnx/shapes.ts";
 import { backward } from "./backward.ts";
+import { batchInputs, dataInputs, need } from "./batch-inputs.ts";
 import { FlatParameters } from "./flat-parameters.ts";
-import { type Objective, objectiveOf } from "./objective.ts";
+import { lossGraph } from "./loss-graph.ts";
+import { objectiveOf } from "./objective.ts";
 import { optimizerOf } from "./optimizers.ts";
 import { TrainingMode } from "./training-mode.ts";
-import type { Rows, TrainingSpec } from "./training-spec.ts";
+import type { TrainingSpec } from "./training-spec.ts";
 
 /**
  * A model that trains another: one run does as many steps as `indices` has rows.
@@ -33,6 +34,8 @@ import type { Rows, TrainingSpec } from "./training-spec.ts";
  */
 export type TrainingGraph = {
   readonly model: ModelProto;
+  /** Gives `losses` and `counts` alone, of the model as it is in use: see `lossGraph`. */
+  readonly evaluation: ModelProto;
   readonly parameters: FlatParameters;
   readonly moments: FlatParameters;
   readonly slots: readonly string[];
@@ -105,7 +108,8 @@ export async function trainingGraph(model: ModelProto, spec: TrainingSpec, run: 
   give(g, "counts", results.scans[1]);
   for (const node of g.graph.node) for (const { g: body } of node.attribute) if (body) prune(body);
   prune(g.graph);
-  return { model: g.model, parameters, moments, slots, noiseLength: mode.noiseLength };
+  const evaluation = lossGraph(spec, objective, parameters, moments);
+  return { model: g.model, evaluation, parameters, moments, slots, noiseLength: mode.noiseLength };
 }
 
 const bug = (detail: string): TidegateError => new TidegateError("BUG", { detail });
@@ -113,12 +117,6 @@ const bug = (detail: string): TidegateError => new TidegateError("BUG", { detail
 function give(g: GraphBuilder, name: string, value: Value | undefined): void {
   if (!value) throw bug(`the training graph gives no ${name}`);
   g.output(name, value);
-}
-
-function need(values: ReadonlyMap<string, Value>, name: string): Value {
-  const value = values.get(name);
-  if (!value) throw bug(`the objective has no ${name}`);
-  return value;
 }
 
 /** The gradient of all parameters as one vector, held to the base and shortened as asked for. */
@@ -140,53 +138,3 @@ function gradientOf(
 /** The values that batch normalisation's moments become; one that no node wrote stays. */
 const followed = (mode: TrainingMode, moments: FlatParameters, values: ReadonlyMap<string, Value>): Value[] =>
   moments.slices.map(({ name }) => mode.followed.get(name) ?? need(values, name));
-
-function dataInputs(g: GraphBuilder, { inputs, target }: TrainingSpec): Map<string, Value> {
-  const data = new Map<string, Value>();
-  for (const rows of [...Object.values(inputs), ...("value" in target ? [] : [target])])
-    if (!data.has(rows.data)) data.set(rows.data, g.input(rows.data, rows.type, ["rows", ...rows.dims]));
-  return data;
-}
-
-/**
- * What the objective takes for one batch: its rows, and what is the same for every example.
- * @param first  int64 [batch]: number of the first row of each example
- */
-function batchInputs(
-  g: GraphBuilder,
-  { inputs, constants = {}, target }: TrainingSpec,
-  objective: Objective,
-  data: ReadonlyMap<string, Value>,
-  first: Value,
-): (readonly [string, Value])[] {
-  const read = (name: string, rows: Rows) => [name, readRows(g, rows, data, first, objective, name)] as const;
-  const repeated = Object.entries(constants).map(([name, numbers]) => {
-    const shape = objective.known.get(name)?.shape?.map(Number) ?? [];
-    const row = g.constant(tensor("float32", [1, ...shape.slice(1)], Float32Array.from(numbers)));
-    return [name, g.know(g.expand(row, shape), { type: "float32", shape })] as const;
-  });
-  const wanted = objective.target === undefined || "value" in target ? [] : [read(objective.target, target)];
-  return [...Object.entries(inputs).map(([name, rows]) => read(name, rows)), ...wanted, ...repeated];
-}
-
-/** [batch, (span), …dims], in the type that the objective takes. */
-function readRows(
-  g: GraphBuilder,
-  { data: name, span, offset = 0 }: Rows,
-  data: ReadonlyMap<string, Value>,
-  first: Value,
-  { known }: Objective,
-  input: string,
-): Value {
-  const all = need(data, name);
-  const from = offset === 0 ? first : g.add(first, offset);
-  const ahead = (length: number) =>
-    tensor(
-      "int64",
-      [length],
-      BigInt64Array.from({ length }, (_, index) => BigInt(index)),
-    );
-  const read = g.gather(all, span === undefined ? from : g.add(g.unsqueeze(from, [1]), ahead(span)));
-  const { type, shape } = known.get(input) ?? {};
-  return g.know(type === undefined || type === all.type ? read : g.cast(read, type), { type, shape });
-}
