@@ -4,6 +4,7 @@ import { type Component, Lifecycle, within } from "./base/lifecycle.ts";
 import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
+import { Brake } from "./gateway/brake.ts";
 import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
@@ -30,6 +31,8 @@ import type { Uplink } from "./wire/uplink.ts";
 const tickMs = 1_000;
 /** Readings that start a commit before its time: they wait in memory meanwhile. */
 const maxReadings = 8_192;
+/** Readings that wait for the journal, beyond which nothing more is read for a moment: an intake refuses at twice as many. */
+const crowdedReadings = 32_768;
 
 /** The edge daemon: everything between a site's sensors and the cloud, put together. */
 export class Gateway implements Component {
@@ -41,6 +44,7 @@ export class Gateway implements Component {
   readonly #models: LiveModels;
   readonly #scheduler: Scheduler;
   readonly #letters = new DeadLetters();
+  readonly #brake: Brake;
   readonly #paths = new Map<string, StreamPath>();
   readonly #snapshots: Snapshots;
   /** Messages up to this ticket are in the journal. */
@@ -85,6 +89,7 @@ export class Gateway implements Component {
     this.#sinkKey = new SinkKey(config, this.journal, log);
     const { threads, maxBatch, providers } = config.models;
     this.#host = new ModelHost({ clock, log, threads, maxBatch, providers });
+    this.#brake = new Brake({ pause: () => this.#site?.pause(), resume: () => this.#site?.resume(), log });
     this.#scheduler = new Scheduler({
       host: this.#host,
       clock,
@@ -98,6 +103,7 @@ export class Gateway implements Component {
       onSaturated: (isSaturated) => {
         if (!isSaturated) this.#release(this.#durableTicket);
       },
+      onCrowded: (isCrowded) => this.#brake.set("models", isCrowded),
     });
     this.#snapshots = new Snapshots(this.#scheduler, clock);
     const dirs = [join(config.gateway.dataDir, "models"), config.models.dir];
@@ -149,6 +155,7 @@ export class Gateway implements Component {
     if (this.#running) {
       // The subscriptions stay: what comes while the gateway is away waits in the broker's session.
       this.#lastTaken = this.#site?.lastTicket;
+      this.#brake.release();
       await within(this.#scheduler.drained(), left() / 2, "inference").catch((error: Error) =>
         log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
       );
@@ -167,11 +174,6 @@ export class Gateway implements Component {
     }
     await this.#host.stop(left());
     await this.journal.stop(left());
-  }
-
-  /** Messages that are durable and wait for the models alone call for no commit. */
-  #noted(site: Link): void {
-    this.#committer?.noted(site.lastTicket - this.#durableTicket, this.#collector?.pending ?? 0);
   }
 
   /** Acknowledges what is durable, unless models are so far behind that the broker had better wait. */
@@ -194,7 +196,7 @@ export class Gateway implements Component {
         if (this.#lastTaken !== undefined) return;
         router ??= this.#router();
         router.accept(topic, payload, repeat, qos);
-        this.#noted(link);
+        this.#committer?.wake();
       },
       onState: (state, reason) => {
         if (state === "online") this.health.ready("site");
@@ -298,6 +300,11 @@ export class Gateway implements Component {
       onFull: config.buffer.onFull,
       clock,
       log,
+      // Messages that are durable and wait for the models alone call for no commit.
+      waiting: () => {
+        if (collector.pending >= crowdedReadings) this.#brake.set("journal", true);
+        return { held: site.lastTicket - this.#durableTicket, readings: collector.pending };
+      },
       collect: collector.collect,
       write: async (commit) => {
         this.health.expect("journal", "commit");
@@ -309,6 +316,7 @@ export class Gateway implements Component {
           if (commit.outbox.length > 0) this.#uplink?.wake();
         } finally {
           this.health.progress("journal", "commit");
+          if (collector.pending < crowdedReadings / 2) this.#brake.set("journal", false);
         }
       },
       release: (ticket) => this.#release(ticket),
@@ -358,7 +366,7 @@ export class Gateway implements Component {
       this.#takeSnapshot(path);
     }
     this.#collector?.touch();
-    if (this.#site) this.#noted(this.#site);
+    this.#committer?.wake();
   }
 
   #takeSnapshot(path: StreamPath, isForced = false): void {
@@ -381,6 +389,7 @@ export class Gateway implements Component {
       health: this.health.document,
       site: this.#site?.state ?? null,
       cloud: this.#cloud?.state ?? null,
+      brake: this.#brake.counters,
       uplink: this.#uplink?.state ?? null,
       models: this.#models.stats,
       modelProcess: this.#host.stats,

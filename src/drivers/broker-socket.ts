@@ -1,5 +1,4 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
-import type { Writable } from "node:stream";
 import { connect as connectTls } from "node:tls";
 
 export type BrokerTls = {
@@ -19,9 +18,17 @@ export type SocketEvents = {
   /** TCP, and TLS where it is asked for, came about. */
   onConnect(): void;
   onError(error: Error): void;
-  /** The reader that was piped to threw at what came. */
+  /** What came; valid during the call only. False: nothing more is read until the socket's `resume`. */
+  onBytes(bytes: Buffer): boolean;
+  /** `onBytes` threw. */
   onUnreadable(thrown: unknown): void;
 };
+
+/**
+ * One read of the kernel. The event loop lets a socket fill up to 32 in a row before anybody else has a turn, so that a
+ * larger one would hold up what comes back from the models.
+ */
+const readBytes = 16_384;
 
 /**
  * Opens a socket to a broker.
@@ -29,24 +36,24 @@ export type SocketEvents = {
  * @throws when the TLS material cannot be used (a bad PEM): Node's own error
  */
 export function openSocket({ host, port, tls }: BrokerAddress, events: SocketEvents): Socket {
-  const socket = tls ? connectTls({ host, port, ...tlsOptions(host, tls) }) : connectTcp({ host, port });
+  const buffer = Buffer.allocUnsafe(readBytes);
+  // Always the same memory: at full speed what Node allocates for each read would lie about until it is collected.
+  const onread = {
+    buffer,
+    callback: (size: number): boolean => {
+      try {
+        return events.onBytes(buffer.subarray(0, size));
+      } catch (thrown) {
+        events.onUnreadable(thrown);
+        return false;
+      }
+    },
+  };
+  const where = { host, port, onread };
+  const socket = tls ? connectTls({ ...where, ...tlsOptions(host, tls) }) : connectTcp(where);
   socket.setNoDelay(true);
   socket.once(tls ? "secureConnect" : "connect", events.onConnect);
   socket.on("error", events.onError);
-  // mqtt.js parses inside the write of the stream that it pipes to; what its parser throws would leave the process.
-  const pipe = socket.pipe.bind(socket);
-  socket.pipe = <T extends NodeJS.WritableStream>(destination: T): T => {
-    const writable = destination as unknown as Writable;
-    const write = writable._write.bind(writable);
-    writable._write = (chunk, encoding, done) => {
-      try {
-        write(chunk, encoding, done);
-      } catch (thrown) {
-        events.onUnreadable(thrown);
-      }
-    };
-    return pipe(destination);
-  };
   return socket;
 }
 

@@ -19,8 +19,16 @@ export type MqttOptions = BrokerAddress & {
   readonly isAutomatic: boolean;
 };
 
+/** What of mqtt.js's own work is done for it. */
+export type ClientParts = {
+  /** Gives packet ids: they are shared with what is published past mqtt.js. */
+  readonly messageIdProvider: object;
+  /** Called for a timer every half of the keep-alive time. */
+  readonly timerVariant: object;
+};
+
 /** The same in the words of mqtt.js. */
-export function clientOptions(options: MqttOptions) {
+export function clientOptions(options: MqttOptions, parts: ClientParts) {
   const { version, clientId, username, password, sessionExpiry, receiveMaximum, keepalive, will } = options;
   return {
     protocolVersion: version,
@@ -31,7 +39,7 @@ export function clientOptions(options: MqttOptions) {
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
-    timerVariant: "native",
+    ...parts,
     // Its debug log costs more per message than the rest of its path, even when it is off.
     log: () => {},
     ...(username === undefined ? {} : { username }),

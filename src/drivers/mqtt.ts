@@ -1,8 +1,12 @@
 import type { Socket } from "node:net";
+import type { Writable } from "node:stream";
 import { type IClientOptions, type IConnackPacket, type IPublishPacket, MqttClient } from "mqtt";
 import { reasonOf } from "../base/errors.ts";
 import { isTlsError, openSocket } from "./broker-socket.ts";
 import { clientOptions, type MqttOptions } from "./mqtt-options.ts";
+import { PacketIds } from "./packet-ids.ts";
+import { PacketReader } from "./packet-reader.ts";
+import { PacketWriter, type PublishHead } from "./packet-writer.ts";
 
 /** What a broker said when it took the connection. */
 export type MqttOpening = {
@@ -53,29 +57,64 @@ const disconnectPacket = Buffer.from([0xe0, 0]);
 export const isVersionRefusal = (end: MqttEnd): boolean =>
   end.why === "refused" && end.code !== null && versionRefusals.includes(end.code);
 
+/** Larger packets than this are not known to MQTT. */
+const largestPacket = 268_435_460;
+/** Times (half the keep-alive each) without a byte from the broker that end a connection: each began with a ping. */
+const maxSilent = 2;
+
 /**
- * One connection to a broker, by mqtt.js; when it ends, a new one is made. mqtt.js would reconnect by itself, but with
- * a fixed pause, and would carry what was held for one connection over to the next.
+ * One connection to a broker; when it ends, a new one is made. mqtt.js leads the conversation: connecting, subscribing,
+ * pings, goodbye. Messages, of which there are many, go past it in both directions, by `PacketReader` and `PacketWriter`;
+ * those that are not plain it reads itself.
  *
- * mqtt.js acknowledges QoS 1 when its message handler calls back, and reads no further until it does. Calling back with
- * an error makes it read on and leave the PUBACK out: `acknowledge` writes those later, many in one piece.
+ * QoS 1 is acknowledged by `acknowledge`, many in one piece. mqtt.js would do so when its message handler calls back;
+ * calling back with an error makes it leave the PUBACK out.
  */
 export class MqttConnection {
   readonly #options: MqttOptions;
   readonly #events: MqttEvents;
+  readonly #reader: PacketReader;
+  readonly #writer: PacketWriter;
+  readonly #ids = new PacketIds();
   #client: MqttClient | undefined;
+  /** Where mqtt.js reads. */
+  #parser: Writable | undefined;
   #socket: Socket | undefined;
   #isOpen = false;
   #isEnded = false;
   #wasConnected = false;
-  /** The reason of the PUBACK that is being dealt with. */
-  #answer = 0;
+  /** mqtt.js reads a packet. */
+  #isConversing = false;
+  /** Ends the reading of a message that mqtt.js handed out. */
   #goOn: (() => void) | undefined;
   #fault: Omit<MqttEnd, "wasConnected"> | undefined;
+  #wasHeard = false;
+  #silent = 0;
 
   constructor(options: MqttOptions, events: MqttEvents) {
     this.#options = options;
     this.#events = events;
+    const { version, maxPacket, isAutomatic } = options;
+    this.#reader = new PacketReader(
+      {
+        onPublish: (packet) => {
+          if (!this.#isOpen) {
+            this.abort("protocol", "a message came before the connection was taken");
+            return false;
+          }
+          const mayGoOn = events.onMessage(packet);
+          if (isAutomatic && packet.qos === 1) this.acknowledge(Uint16Array.of(packet.messageId));
+          return mayGoOn;
+        },
+        onPuback: (id, code) => this.#ids.answer(id, code),
+        onOther: (bytes) => this.#converse(bytes),
+        onRoom: () => this.#socket?.resume(),
+      },
+      version,
+      // MQTT 3.1.1 has no word for it: a broker may send what it likes.
+      version === 5 ? maxPacket : largestPacket,
+    );
+    this.#writer = new PacketWriter((bytes) => this.#write(bytes), version);
   }
 
   get isOpen(): boolean {
@@ -84,13 +123,14 @@ export class MqttConnection {
 
   /** Bytes that the socket has not taken yet. */
   get unsent(): number {
-    return this.#socket?.writableLength ?? 0;
+    return (this.#socket?.writableLength ?? 0) + this.#writer.staged;
   }
 
   /** Starts to connect; what comes of it is told by the events. */
   open(): void {
+    const parts = { messageIdProvider: this.#ids, timerVariant: this.#keepalive };
     try {
-      this.#client = new MqttClient(() => this.#stream(), clientOptions(this.#options) as IClientOptions);
+      this.#client = new MqttClient(() => this.#stream(), clientOptions(this.#options, parts) as IClientOptions);
     } catch (thrown) {
       this.#fail("untrusted", thrown);
       this.#socket?.destroy();
@@ -101,8 +141,6 @@ export class MqttConnection {
     client.on("packetreceive", (packet) => {
       // Seen before mqtt.js acts on it: messages may follow in the same tick, so its `connect` would come late.
       if (packet.cmd === "connack") process.nextTick(() => this.#opened(packet));
-      // mqtt.js answers a publisher with the message that was sent, not with what the broker said.
-      else if (packet.cmd === "puback") this.#answer = packet.reasonCode ?? 0;
     });
     client.handleMessage = (packet, done) => {
       if (!this.#isOpen) {
@@ -135,7 +173,9 @@ export class MqttConnection {
   resume(): void {
     const goOn = this.#goOn;
     this.#goOn = undefined;
-    if (this.#isOpen) goOn?.();
+    if (!this.#isOpen) return;
+    if (goOn) goOn();
+    else if (!this.#isConversing) this.#readOn();
   }
 
   /** Writes PUBACKs for messages of this connection, in this order. */
@@ -156,25 +196,9 @@ export class MqttConnection {
    * Publishes; the connection must be open. `done` gets the broker's reason code (0 with MQTT 3.1.1); it is not called
    * with QoS 0, nor when the connection ends before the broker's answer.
    */
-  publish(
-    topic: string,
-    payload: string | Buffer,
-    options: { qos: 0 | 1; retain: boolean; contentType?: string | undefined },
-    done?: (code: number) => void,
-  ): void {
-    const { qos, retain, contentType } = options;
-    const properties = contentType !== undefined && this.#options.version === 5 ? { contentType } : undefined;
-    const publishOptions = properties ? { qos, retain, properties } : { qos, retain };
-    // A callback of QoS 0 would wait for the socket to drain, and so would thousands of others beside it.
-    if (done === undefined || qos === 0) this.#client?.publish(topic, payload, publishOptions);
-    else {
-      this.#client?.publish(topic, payload, publishOptions, (error) => {
-        if (this.#isEnded) return;
-        if (!error) done(this.#answer);
-        else if ("code" in error && typeof error.code === "number") done(error.code);
-        // Any other error is the connection's end, not the broker's answer.
-      });
-    }
+  publish(topic: string, payload: string | Uint8Array, head: PublishHead, done?: (code: number) => void): void {
+    if (!this.#isOpen) return;
+    this.#writer.publish(topic, payload, head, head.qos === 1 ? this.#ids.take(done) : 0);
   }
 
   /**
@@ -207,6 +231,9 @@ export class MqttConnection {
     if (this.#isOpen) {
       this.#isOpen = false;
       this.#fault ??= { why: "closed", reason: "closed from this side", code: null };
+      this.#writer.flush();
+      // A broker whose end is not read would never be seen to close.
+      this.#socket?.resume();
       this.#socket?.end(disconnectPacket);
     } else this.abort("closed", "closed from this side");
   }
@@ -246,15 +273,71 @@ export class MqttConnection {
   }
 
   #stream(): Socket {
-    this.#socket = openSocket(this.#options, {
+    const socket = openSocket(this.#options, {
       onConnect: () => {
         this.#wasConnected = true;
       },
       onError: (error) => this.#fail(this.#wasConnected ? "closed" : whyOf(error), error),
+      onBytes: (bytes) => {
+        this.#wasHeard = true;
+        if (this.#isEnded || this.#fault !== undefined) return true;
+        this.#reader.push(bytes);
+        return !this.#reader.isHeldUp;
+      },
       onUnreadable: (thrown) => this.abort("protocol", reasonOf(thrown)),
     });
-    return this.#socket;
+    // mqtt.js asks for everything that comes; it gets what the reader leaves to it.
+    socket.pipe = <T extends NodeJS.WritableStream>(destination: T): T => {
+      this.#parser = destination as unknown as Writable;
+      return destination;
+    };
+    this.#socket = socket;
+    return socket;
   }
+
+  /** Lets mqtt.js read a packet; what follows waits until it has. */
+  #converse(bytes: Uint8Array): void {
+    this.#isConversing = true;
+    // It keeps parts of what it is given. What it tells of a packet comes in the turn after it.
+    this.#parser?.write(Buffer.from(bytes), () =>
+      process.nextTick(() => {
+        this.#isConversing = false;
+        this.#readOn();
+      }),
+    );
+  }
+
+  #readOn(): void {
+    if (this.#isEnded || this.#socket?.destroyed === true) return;
+    try {
+      this.#reader.goOn();
+    } catch (thrown) {
+      this.abort("protocol", reasonOf(thrown));
+    }
+  }
+
+  /** Whether the bytes have left and their memory is free. */
+  #write(bytes: Uint8Array): boolean {
+    const socket = this.#socket;
+    if (socket === undefined || socket.destroyed) return true;
+    socket.write(bytes);
+    return socket.writableLength === 0;
+  }
+
+  /**
+   * The timer of mqtt.js's keep-alive. mqtt.js waits for the answer to its ping, which may lie behind minutes of messages
+   * or not be read at all while the gateway is behind: here every byte counts as life, and silence only while it reads.
+   */
+  readonly #keepalive = {
+    set: (_look: () => void, ms: number): NodeJS.Timeout =>
+      setInterval(() => {
+        this.#silent = this.#wasHeard || this.#reader.isHeldUp ? 0 : this.#silent + 1;
+        this.#wasHeard = false;
+        if (this.#silent < maxSilent) this.#client?.sendPing();
+        else this.#client?.onKeepaliveTimeout();
+      }, ms),
+    clear: (timer: NodeJS.Timeout): void => clearInterval(timer),
+  };
 }
 
 function whyOf(error: Error): MqttEnd["why"] {

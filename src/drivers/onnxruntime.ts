@@ -56,6 +56,8 @@ export async function loadSession(model: Uint8Array | string, options: SessionOp
     executionProviders: providers,
     logSeverityLevel: logSeverity,
     graphOptimizationLevel: optimize,
+    // Its threads would wait for the next piece of work in a loop, which costs a small model as much again as its work.
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
     ...(sizes ? { freeDimensionOverrides: sizes } : {}),
   });
   const run = async (feeds: Tensors, fetches: readonly string[] | Record<string, OrtTensor>) => {

@@ -23,6 +23,8 @@ export type CommitterOptions<Commit> = {
   readonly onFull: "shed" | "hold";
   readonly clock: Clock;
   readonly log: Log;
+  /** Messages that are held, and readings that no commit has taken. */
+  waiting(): { held: number; readings: number };
   /** Collects what waits; null when nothing does. */
   collect(): Load<Commit> | null;
   write(commit: Commit): Promise<void>;
@@ -51,7 +53,8 @@ export class Committer<Commit> {
   #failingSince: number | undefined;
   #retryMs = firstRetryMs;
   #isStopped = false;
-  #wake: (() => void) | undefined;
+  #isLookDue = false;
+  #endPause: (() => void) | undefined;
 
   constructor(options: CommitterOptions<Commit>) {
     this.#options = options;
@@ -61,11 +64,23 @@ export class Committer<Commit> {
     return this.#failingSince ?? null;
   }
 
-  /** Something waits: a commit follows within the longest delay, at once when much has gathered. */
-  noted(held: number, readings: number): void {
+  /**
+   * Something came in: a commit follows within the longest delay, at once when much has gathered. What one turn of the loop
+   * brought is looked at once, in the next.
+   */
+  wake(): void {
+    if (this.#isLookDue) return;
+    this.#isLookDue = true;
+    setImmediate(() => {
+      this.#isLookDue = false;
+      this.#look();
+    });
+  }
+
+  #look(): void {
     if (this.#isStopped) return;
-    const { maxReadings, maxDelayMs } = this.#options;
-    if (held >= this.#options.maxHeld() || readings >= maxReadings) {
+    const { maxDelayMs } = this.#options;
+    if (this.#isMuch) {
       if (this.#flight === undefined) void this.#run();
     } else if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {
@@ -74,6 +89,12 @@ export class Committer<Commit> {
         else void this.#flight.then(() => this.#run());
       }, maxDelayMs);
     }
+  }
+
+  /** More has gathered than should wait for the time to be over. */
+  get #isMuch(): boolean {
+    const { held, readings } = this.#options.waiting();
+    return held >= this.#options.maxHeld() || readings >= this.#options.maxReadings;
   }
 
   /** Commits what waits now, and what is in flight; resolves when it is durable or was given up. */
@@ -87,7 +108,7 @@ export class Committer<Commit> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#wake?.();
+    this.#endPause?.();
   }
 
   #run(): Promise<void> {
@@ -98,6 +119,8 @@ export class Committer<Commit> {
     if (load === null) return Promise.resolve();
     const flight = this.#write(load).finally(() => {
       this.#flight = undefined;
+      // Nothing more may come in before this has been taken: the link waits for it.
+      if (this.#isMuch) this.wake();
     });
     this.#flight = flight;
     return flight;
@@ -142,7 +165,7 @@ export class Committer<Commit> {
     if (this.#isStopped) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
+      this.#endPause = () => {
         clearTimeout(timer);
         resolve();
       };

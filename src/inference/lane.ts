@@ -26,6 +26,11 @@ export type LostWindows = { readonly stream: string; readonly n: number; readonl
 /** What to do when more windows wait than there is room for: let the acknowledgements wait, or drop the oldest. */
 export type FullPolicy = "hold" | "shed";
 
+const fullBatch = 512;
+/** After a batch of so many windows a stream rests for so long. */
+const busyBatch = 64;
+const restMs = 4;
+
 export type LaneOptions = {
   readonly stream: string;
   readonly model: HostedModel;
@@ -49,6 +54,7 @@ export class Lane {
   /** What the next batch runs on; batches that are under way keep theirs. */
   model: HostedModel;
   isRunning = false;
+  #restsUntil = Number.NEGATIVE_INFINITY;
   /** The last batch failed: said once, not for each. */
   isFailing = false;
   readonly counters = { enqueued: 0, completed: 0, shed: 0, failed: 0, batches: 0 };
@@ -77,16 +83,27 @@ export class Lane {
     return this.#flying > 0 ? (this.#batch.sequences[0] ?? 0) : this.queue.oldest;
   }
 
+  /** So many windows wait that they need not wait for more. */
+  get isFull(): boolean {
+    return this.queue.length >= Math.min(fullBatch, this.#maxBatch);
+  }
+
+  /** Whether a batch may start with what waits. After a large one it waits until it is large, too, or a moment has passed. */
+  isReady(now: number): boolean {
+    return !this.isRunning && this.queue.length > 0 && (now >= this.#restsUntil || this.isFull);
+  }
+
   get outstanding(): number {
     return this.queue.length + this.#flying;
   }
 
   /** Fills the batch with the oldest windows; the frame to send, and how many they are. */
-  fill(): { frame: Uint8Array; count: number } {
+  fill(now: number): { frame: Uint8Array; count: number } {
     const inTime = this.#msPerWindow > 0 ? Math.max(1, Math.floor(this.#turnMs / this.#msPerWindow)) : this.#maxBatch;
     const count = Math.min(this.queue.length, this.#maxBatch, inTime);
     this.queue.take(count, this.#batch);
     this.#flying = count;
+    if (count >= busyBatch) this.#restsUntil = now + restMs;
     return { frame: this.#frame.subarray(0, headBytes + count * this.queue.width * 4), count };
   }
 

@@ -14,6 +14,8 @@ export type SchedulerOptions = {
   onLost?(lost: LostWindows): void;
   /** True when a stream that holds has filled up: the acknowledgements should wait until it is false again. */
   onSaturated?(isSaturated: boolean): void;
+  /** True when a stream that sheds is half full: less should come until it is false again, or windows will be dropped. */
+  onCrowded?(isCrowded: boolean): void;
 };
 
 export type StreamLoad = {
@@ -33,10 +35,13 @@ const maxWaitingBytes = 64 * 2 ** 20;
 const maxBatch = 4_096;
 const maxBatchBytes = 2 ** 20;
 const turnMs = 50;
+/** How often a stream that rests between batches is looked at. */
+const lookMs = 2;
 
 /**
  * Brings windows to their models and results back. Batches form by themselves: while one is with the model process the
- * next fills; when it returns, all that waits goes at once. Streams take turns.
+ * next fills; when it returns, all that waits goes at once. Streams take turns. A busy stream rests for a few milliseconds
+ * between batches: a batch costs both processes more than a hundred windows do.
  *
  * Every window that is enqueued ends in exactly one of `onResults` and `onLost`.
  */
@@ -48,6 +53,8 @@ export class Scheduler {
   #isPaused = false;
   #isDue = false;
   #isSaturated = false;
+  #isCrowded = false;
+  #timer: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
   #roomless: { lane: Lane; resolve: () => void }[] = [];
 
@@ -94,10 +101,9 @@ export class Scheduler {
     if (lane.queue.length === lane.queue.limit) this.#shed(lane);
     lane.queue.push(source, sequence, ts, arrived, window);
     lane.counters.enqueued++;
-    if (!this.#isSaturated && lane.whenFull === "hold" && lane.queue.length * 2 >= lane.queue.limit)
-      this.#saturate(true);
+    if (lane.queue.length * 2 >= lane.queue.limit) this.#fillingUp(lane);
     // Once per turn of the loop: what one read of the socket brought goes together.
-    if (!this.#isDue && this.#flying < maxFlying && !lane.isRunning) {
+    if (!this.#isDue && this.#flying < maxFlying && !lane.isRunning && (lane.isFull || this.#timer === undefined)) {
       this.#isDue = true;
       setImmediate(this.#dispatch);
     }
@@ -161,22 +167,30 @@ export class Scheduler {
   #dispatch = (): void => {
     this.#isDue = false;
     if (this.#isPaused) return;
+    const now = this.#options.clock.monotonic();
+    let isAnyResting = false;
     for (let left = this.#turn.length; left > 0 && this.#flying < maxFlying; left--) {
       const lane = this.#turn.shift();
       if (!lane) return;
       // Whoever had a turn goes to the end.
       this.#turn.push(lane);
-      if (!lane.isRunning && lane.queue.length > 0) void this.#run(lane);
+      if (lane.isReady(now)) void this.#run(lane, now);
+      else if (!lane.isRunning && lane.queue.length > 0) isAnyResting = true;
     }
+    if (isAnyResting) this.#timer ??= setTimeout(this.#wake, lookMs);
   };
 
-  async #run(lane: Lane): Promise<void> {
+  #wake = (): void => {
+    this.#timer = undefined;
+    this.#dispatch();
+  };
+
+  async #run(lane: Lane, sentAt: number): Promise<void> {
     const { host, clock } = this.#options;
     const { model } = lane;
-    const { frame, count } = lane.fill();
+    const { frame, count } = lane.fill(sentAt);
     lane.isRunning = true;
     this.#flying++;
-    const sentAt = clock.monotonic();
     let error: unknown;
     try {
       await host.run(model, frame, count, lane.queue.width, (body) => lane.receive(model, body));
@@ -199,6 +213,11 @@ export class Scheduler {
   #tellWaiting(): void {
     const isFull = ({ whenFull, queue }: Lane) => whenFull === "hold" && queue.length * 4 > queue.limit;
     if (this.#isSaturated && !this.#turn.some(isFull)) this.#saturate(false);
+    const isCrowded = ({ whenFull, queue }: Lane) => whenFull === "shed" && queue.length * 8 > queue.limit * 3;
+    if (this.#isCrowded && !this.#turn.some(isCrowded)) {
+      this.#isCrowded = false;
+      this.#options.onCrowded?.(false);
+    }
     if (this.#roomless.length > 0) {
       const hasRoom = ({ lane }: { lane: Lane }) => lane.queue.length * 2 <= lane.queue.limit;
       const ready = this.#roomless.filter(hasRoom);
@@ -237,6 +256,15 @@ export class Scheduler {
     lane.queue.drop(n);
     lane.counters.shed += n;
     this.#options.onLost?.({ stream: lane.stream, n, reason: "overflow" });
+  }
+
+  #fillingUp({ whenFull }: Lane): void {
+    if (whenFull === "hold") {
+      if (!this.#isSaturated) this.#saturate(true);
+    } else if (!this.#isCrowded) {
+      this.#isCrowded = true;
+      this.#options.onCrowded?.(true);
+    }
   }
 
   #saturate(isSaturated: boolean): void {

@@ -38,6 +38,7 @@ export class Receiver {
     ...{ topic: "", payload: noPayload, qos: 0, retain: false, repeat: "no" },
   };
   #faultLoggedAt = Number.NEGATIVE_INFINITY;
+  #isPaused = false;
   readonly counters = { received: 0, retainedIgnored: 0, ownIgnored: 0, repeats: 0, faults: 0 };
 
   constructor(options: ReceiverOptions) {
@@ -57,9 +58,20 @@ export class Receiver {
     if (this.#gate.release(ticket) > 0 && this.#hasRoom) this.#options.onRoom();
   }
 
+  /** Nothing more is taken after the next message, until `resume`. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#hasRoom) this.#options.onRoom();
+  }
+
   /** A broker keeps to the window that it was told; mosquitto 2.0 sends a whole window more for each acknowledgement. */
   get #hasRoom(): boolean {
-    return this.#gate.held <= this.#options.maxHeld && !this.#gate.isFull;
+    return !this.#isPaused && this.#gate.held <= this.#options.maxHeld && !this.#gate.isFull;
   }
 
   /** The connection has gone: what it held can only be recognised when it comes again. */
@@ -72,7 +84,7 @@ export class Receiver {
     this.#redelivery.forget();
   }
 
-  /** Returns whether more may be read: false as long as too many are held. */
+  /** Returns whether more may be read: false while too many are held, and during a pause. */
   receive({ topic, payload: body, qos, retain, dup, messageId = 0 }: MqttMessage): boolean {
     const { isGated, ownPrefix, subscriptions } = this.#options;
     this.counters.received++;

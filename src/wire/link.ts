@@ -124,6 +124,18 @@ export class Link implements Component {
     this.#receiver.release(ticket);
   }
 
+  /**
+   * Reads nothing more from the broker until `resume`: the connection stays, the broker waits. Answers to what is published
+   * are not read either.
+   */
+  pause(): void {
+    this.#receiver.pause();
+  }
+
+  resume(): void {
+    this.#receiver.resume();
+  }
+
   /** The newest message's ticket: a commit that was collected now answers for everything up to it. */
   get lastTicket(): number {
     return this.#receiver.lastTicket;

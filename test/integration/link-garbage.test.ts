@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { Writable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -197,13 +196,15 @@ describe("a peer that talks garbage", () => {
     const thrown = await new Promise((resolve) => {
       const socket = openSocket(
         { host: "127.0.0.1", port },
-        { onConnect: () => {}, onError: () => {}, onUnreadable: resolve },
+        {
+          onConnect: () => {},
+          onError: () => {},
+          onBytes: () => {
+            throw new Error("a parser that stumbles");
+          },
+          onUnreadable: resolve,
+        },
       );
-      const reader = new Writable();
-      reader._write = () => {
-        throw new Error("a parser that stumbles");
-      };
-      socket.pipe(reader);
       stops.push(() => socket.destroy());
     });
     expect(thrown).toEqual(new Error("a parser that stumbles"));

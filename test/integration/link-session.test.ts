@@ -140,6 +140,25 @@ describeReal("a session with mosquitto", () => {
     expect(link.counters).toMatchObject({ connections: 2, sessionsLost: 0 });
   });
 
+  it("lives on while nothing is read from it, longer than the broker's answers to pings may take", async () => {
+    const { url } = await broker({ conf: ["max_queued_messages 0"] });
+    const { link, got } = open(
+      url,
+      { subscriptions: [{ topic: "s/#", qos: 0, retained: "ignore" }] },
+      { keepalive: 1_000 },
+    );
+    await link.online(10_000);
+    const sensor = await sensorOf(url);
+    link.pause();
+    for (let i = 0; i < 50; i++) await sensor.publish("s/1", `${i}`, { qos: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 3_500));
+    expect([got.length, link.counters.connections, link.state.isOnline]).toEqual([1, 1, true]);
+    link.resume();
+    await until(() => got.length === 50, "what waited");
+    expect(got.map(({ text }) => text)).toEqual(Array.from({ length: 50 }, (_, i) => `${i}`));
+    expect(link.counters.connections).toBe(1);
+  });
+
   it("drops subscriptions of an earlier life, and those that a change of configuration ended", async () => {
     const { url } = await broker();
     const both: LinkOptions["subscriptions"] = [

@@ -21,6 +21,8 @@ export type Status = {
   readonly health: { readonly parts: Readonly<Record<string, { readonly state: string }>> };
   readonly modelProcess: { readonly pid: number | null; readonly restarts: number };
   readonly commits: number;
+  /** Pauses of the link while models or journal were behind, and those that lasted too long. */
+  readonly brake: { readonly pauses: number; readonly spent: number };
   readonly streams: Readonly<
     Record<
       string,
@@ -30,6 +32,7 @@ export type Status = {
         readonly stored: number;
         readonly published: number;
         readonly inferences: number;
+        readonly lostWindows: { readonly overflow: number; readonly model: number };
         readonly sources: readonly { readonly source: string; readonly verdict: string | null }[];
       }
     >

@@ -18,6 +18,7 @@ function setUp(options: Partial<CommitterOptions<number[]>> = {}) {
     onFull: "shed",
     clock,
     log: silentLog,
+    waiting: () => ({ held: waiting.length, readings: waiting.length }),
     collect: () => {
       if (waiting.length === 0) return null;
       const commit = waiting.splice(0);
@@ -40,7 +41,7 @@ function setUp(options: Partial<CommitterOptions<number[]>> = {}) {
   const receive = (n = 1) => {
     for (let i = 0; i < n; i++) {
       waiting.push(++ticket);
-      committer.noted(waiting.length, waiting.length);
+      committer.wake();
     }
   };
   const pass = async (ms: number) => {
@@ -70,6 +71,19 @@ describe("the committer", () => {
     receive(10);
     await pass(50);
     expect(events).toEqual(["fsync 10", "ack 10"]);
+  });
+
+  it("goes on at once with what gathered during a commit, though nothing more comes in", async () => {
+    const open = Promise.withResolvers<void>();
+    const { events, receive, pass } = setUp({ maxDelayMs: 60_000, write: () => open.promise });
+    receive(10);
+    await pass(50);
+    receive(20);
+    await pass(50);
+    expect(events).toEqual([]);
+    open.resolve();
+    await pass(50);
+    expect(events).toEqual(["ack 10", "ack 30"]);
   });
 
   it("acknowledges nothing while the disk fails, and everything when it is back", async () => {

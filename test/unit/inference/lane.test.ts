@@ -26,7 +26,7 @@ const answerOf = (scores: readonly number[], pairs: readonly number[]): Uint8Arr
 test("a batch lies ready to send behind the head of its frame, oldest windows first, no larger than its limit", () => {
   const lane = laneOf();
   push(lane, 0, 11);
-  const { frame, count } = lane.fill();
+  const { frame, count } = lane.fill(0);
   expect(count).toBe(8);
   expect(frame.length).toBe(headBytes + 8 * 2 * 4);
   const values = new Float32Array(frame.slice(headBytes).buffer);
@@ -37,7 +37,7 @@ test("a batch lies ready to send behind the head of its frame, oldest windows fi
 test("what came back is laid beside what was sent", () => {
   const lane = laneOf();
   push(lane, 5, 2);
-  lane.fill();
+  lane.fill(0);
   // Arrives while the batch is under way: it must not disturb its columns.
   push(lane, 7, 30);
   lane.receive(lane.model, answerOf([10, 20], [1, 2, 3, 4]));
@@ -57,7 +57,7 @@ test("what came back is laid beside what was sent", () => {
 test("an answer that is too short is a fault, not a result of old numbers", () => {
   const lane = laneOf();
   push(lane, 0, 2);
-  lane.fill();
+  lane.fill(0);
   expect(() => lane.receive(lane.model, answerOf([10, 20], [1, 2, 3]))).toThrow(
     expect.objectContaining({ code: "BUG" }),
   );
@@ -66,14 +66,14 @@ test("an answer that is too short is a fault, not a result of old numbers", () =
 test("a model of other widths gets room for its own", () => {
   const lane = laneOf();
   push(lane, 0, 1);
-  lane.fill();
+  lane.fill(0);
   lane.receive(lane.model, answerOf([1], [1, 2]));
   lane.result(lane.model, 1);
   lane.land();
   const wider = hostedModel(2);
   wider.loaded({ inputs: [], outputs: [], widths: [1, 3], providers: ["cpu"], refused: [], warmUpMs: 0 });
   push(lane, 1, 8);
-  lane.fill();
+  lane.fill(0);
   const triples = Array.from({ length: 24 }, (_, i) => i);
   lane.receive(wider, answerOf(Array(8).fill(7), triples));
   expect([...(lane.result(wider, 1).outputs.pair ?? [])]).toEqual(triples);
@@ -83,7 +83,7 @@ test("batches shrink to what a turn allows, never to nothing, and grow again whe
   const lane = laneOf({ maxWaiting: 10_000, maxBatch: 1_000 });
   const round = (durationMsPerWindow: number): number => {
     push(lane, 0, 1_000 - lane.queue.length);
-    const { count } = lane.fill();
+    const { count } = lane.fill(0);
     lane.result(lane.model, count * durationMsPerWindow);
     lane.land();
     return count;

@@ -14,6 +14,7 @@ function schedule(load: Partial<StreamLoad> = {}, streams = ["s"]) {
   const rows: Row[] = [];
   const lost: LostWindows[] = [];
   const saturations: boolean[] = [];
+  const crowds: boolean[] = [];
   const model = hostedModel();
   const scheduler = new Scheduler({
     host,
@@ -27,6 +28,7 @@ function schedule(load: Partial<StreamLoad> = {}, streams = ["s"]) {
     },
     onLost: (windows) => lost.push(windows),
     onSaturated: (isSaturated) => saturations.push(isSaturated),
+    onCrowded: (isCrowded) => crowds.push(isCrowded),
   });
   for (const stream of streams) scheduler.open({ stream, model, width: 2, whenFull: "shed", ...load });
   const send = async (from: number, count: number, stream = "s") => {
@@ -34,7 +36,7 @@ function schedule(load: Partial<StreamLoad> = {}, streams = ["s"]) {
     await settled();
   };
   const sequences = () => rows.map(({ sequence }) => sequence);
-  return { scheduler, host, clock, rows, lost, saturations, send, sequences };
+  return { scheduler, host, clock, rows, lost, saturations, crowds, send, sequences };
 }
 
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
@@ -104,6 +106,34 @@ test("a stream that holds says when it has filled up, and when there is room aga
   expect(hasRoom).toBe(false);
   await host.runs[0]?.answer();
   expect([saturations, hasRoom, lost]).toEqual([[true, false], true, []]);
+});
+
+test("a stream that sheds says when it is half full, and when there is room again, once each", async () => {
+  const { host, crowds, saturations, send } = schedule({ maxWaiting: 64 });
+  await send(0, 1);
+  await send(1, 31);
+  expect(crowds).toEqual([]);
+  await send(32, 9);
+  expect(crowds).toEqual([true]);
+  await host.runs[0]?.answer();
+  expect([crowds, saturations]).toEqual([[true, false], []]);
+});
+
+test("a busy stream rests after a large batch, until many wait again or a moment has passed", async () => {
+  const { host, clock, send } = schedule();
+  await send(0, 100);
+  await host.runs[0]?.answer();
+  await send(100, 30);
+  expect(host.runs).toHaveLength(1);
+  await send(130, 500);
+  expect(host.runs.map(({ count }) => count)).toEqual([100, 530]);
+  await host.runs[1]?.answer();
+  await send(630, 30);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(host.runs).toHaveLength(2);
+  clock.advance(5);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(host.runs.map(({ count }) => count)).toEqual([100, 530, 30]);
 });
 
 test("a batch that fails is counted as lost, and the stream goes on", async () => {
