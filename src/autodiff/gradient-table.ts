@@ -1,8 +1,11 @@
 import type { GradientRule } from "./rule.ts";
 import { activation } from "./rules/activation.ts";
 import { arithmetic } from "./rules/arithmetic.ts";
+import { convolution } from "./rules/convolution.ts";
 import { mathFunction } from "./rules/function.ts";
+import { normalization } from "./rules/normalization.ts";
 import { placement } from "./rules/placement.ts";
+import { pooling } from "./rules/pooling.ts";
 import { product } from "./rules/product.ts";
 import { recurrent } from "./rules/recurrent.ts";
 import { reduction } from "./rules/reduction.ts";
@@ -16,6 +19,9 @@ export const gradients: Readonly<Record<string, GradientRule>> = {
   ...reduction,
   ...placement,
   ...recurrent,
+  ...convolution,
+  ...pooling,
+  ...normalization,
 };
 
 /** Operators whose result does not change when their inputs change a little, or is no real number: no gradient passes. */

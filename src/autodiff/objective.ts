@@ -6,6 +6,7 @@ import { type ModelProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
 import { learnShapes, type RunModel } from "../onnx/shapes.ts";
 import { type Knowledge, knowledgeOf, valueInfoOf } from "../onnx/value-info.ts";
 import { batchLoss } from "./losses.ts";
+import { poolFirst } from "./pool-first.ts";
 import type { TrainingSpec } from "./training-spec.ts";
 
 /** A model with its loss behind it, at the batch of the training. */
@@ -33,6 +34,8 @@ export type Objective = {
  */
 export async function objectiveOf(model: ModelProto, spec: TrainingSpec, run: RunModel): Promise<Objective> {
   const forward = withBatch(lift(clone(ModelProtoSchema, model)), spec);
+  const looked = [spec.output, spec.scale ?? "", "value" in spec.target ? spec.target.value : ""];
+  if (forward.graph) poolFirst(forward.graph, new Set(looked));
   const shapes = await learn(forward, spec, run);
   const g = GraphBuilder.from(forward);
   for (const [name, knowledge] of shapes.values) g.know(g.value(name), knowledge);

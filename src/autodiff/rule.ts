@@ -1,7 +1,9 @@
 import { TidegateError } from "../base/errors.ts";
+import type { TensorType } from "../base/tensor.ts";
 import { numberAttribute, numbersAttribute, textAttribute } from "../onnx/attribute.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { NodeProto } from "../onnx/onnx_pb.ts";
+import { isStatic } from "../onnx/value-info.ts";
 
 /** Gradients for the inputs of a node, in their order; undefined for one that has none (an axis, an index, a shape). */
 export type Gradients = readonly (Value | undefined)[];
@@ -65,6 +67,13 @@ export class NodeGradient {
     return this.#present(this.inputs[index], `input ${index}`);
   }
 
+  /** An output that the node can give, whether or not the model takes it: the node then gives it. */
+  given(index: number, name: string, type?: TensorType): Value {
+    while (this.node.output.length <= index) this.node.output.push("");
+    if (this.node.output[index] === "") this.node.output[index] = this.g.freshName(name);
+    return this.g.know(this.g.value(this.node.output[index] ?? ""), { type });
+  }
+
   /** Whether the gradient of this input is asked for. */
   wants(index: number): boolean {
     const value = this.inputs[index];
@@ -87,9 +96,20 @@ export class NodeGradient {
    * @throws TidegateError MODEL_UNTRAINABLE when one is not fixed */
   sizes(value: Value, what: string): readonly number[] {
     const { shape } = value;
-    if (shape?.every((dim) => typeof dim === "number")) return shape;
+    if (isStatic(shape)) return shape;
     throw this.refusal(
       `the shape of ${what} is not fixed`,
+      "Give the model a fixed size there: all but the batch must be known.",
+    );
+  }
+
+  /** The sizes behind batch and channels.
+   * @throws TidegateError MODEL_UNTRAINABLE when one is not fixed */
+  space(value: Value): readonly number[] {
+    const sizes = value.shape?.slice(2);
+    if (isStatic(sizes)) return sizes;
+    throw this.refusal(
+      `the spatial sizes of ${value.name} are not fixed`,
       "Give the model a fixed size there: all but the batch must be known.",
     );
   }

@@ -1,9 +1,11 @@
 import type { NdArray } from "./array.ts";
 import { elementwise } from "./elementwise.ts";
 import { losses } from "./losses.ts";
+import { normalizations } from "./normalizations.ts";
 import { placement } from "./placement.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reductions.ts";
+import { windows } from "./windows.ts";
 
 export type NaiveInputs = readonly (NdArray | undefined)[];
 export type NaiveAttributes = Readonly<Record<string, number | string | readonly number[]>>;
@@ -24,4 +26,6 @@ export const naive: Readonly<Record<string, Naive>> = {
   ...reductions,
   ...placement,
   ...losses,
+  ...windows,
+  ...normalizations,
 };
