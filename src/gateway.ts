@@ -348,9 +348,9 @@ export class Gateway implements Component {
     return (await this.journal.stats()).outbox.messages;
   }
 
-  /** What waits for its commit is on disk when this resolves. */
+  /** What waits for its commit is on disk when this resolves, unless the disk takes nothing. */
   async flush(): Promise<void> {
-    await this.#committer?.flush();
+    await this.#committer?.flushUnlessFailing();
   }
 
   /** Resolves when the broker has confirmed every result, or at `end` (monotonic ms). */

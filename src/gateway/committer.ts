@@ -51,6 +51,8 @@ export class Committer<Commit> {
   #timer: NodeJS.Timeout | undefined;
   #flight: Promise<void> | undefined;
   #failingSince: number | undefined;
+  /** Resolved while commits fail. */
+  #failing = Promise.withResolvers<void>();
   #retryMs = firstRetryMs;
   #isStopped = false;
   #isLookDue = false;
@@ -103,6 +105,11 @@ export class Committer<Commit> {
     await this.#run();
   }
 
+  /** As `flush`, but whoever only reads what is there does not wait for a disk that takes nothing. */
+  async flushUnlessFailing(): Promise<void> {
+    await Promise.race([this.#failing.promise, this.flush()]);
+  }
+
   /** Ends the wait for a retry: a commit that keeps failing is left undone and unacknowledged. */
   stop(): void {
     this.#isStopped = true;
@@ -136,6 +143,7 @@ export class Committer<Commit> {
         const now = clock.monotonic();
         if (this.#failingSince === undefined) {
           this.#failingSince = now;
+          this.#failing.resolve();
           log.error({ reason: reasonOf(thrown), readings: load.readings }, "commit failed, trying again");
         }
         this.#options.onFailing(reasonOf(thrown));
@@ -154,6 +162,7 @@ export class Committer<Commit> {
     if (this.#failingSince !== undefined) {
       log.info({ failedMs: Math.round(clock.monotonic() - this.#failingSince) }, "commits work again");
       this.#failingSince = undefined;
+      this.#failing = Promise.withResolvers();
       this.#retryMs = firstRetryMs;
       this.#options.onFailing(null);
     }

@@ -118,6 +118,24 @@ describe("the committer", () => {
     expect(events).toEqual([]);
   });
 
+  it("keeps nobody waiting who only reads, while a disk that fails is waited for", async () => {
+    const { committer, disk, state, receive, pass } = setUp({ onFull: "hold" });
+    state.isBroken = true;
+    receive();
+    const begun = committer.flushUnlessFailing();
+    await pass(50);
+    await begun;
+    await pass(60_000);
+    receive();
+    await committer.flushUnlessFailing();
+    expect(disk).toEqual([]);
+    state.isBroken = false;
+    await pass(60_000);
+    receive();
+    await committer.flushUnlessFailing();
+    expect(disk).toEqual([1, 2, 3]);
+  });
+
   it("commits what waits when it is flushed", async () => {
     const { committer, events, receive } = setUp();
     receive(1);
