@@ -28,26 +28,10 @@ export class ByteWriter {
     this.#bytes[this.#length++] = rest;
   }
 
-  /** A whole number of either sign, small magnitudes first. */
-  zigzag(value: number): void {
-    this.varint(value < 0 ? -2 * value - 1 : 2 * value);
-  }
-
   float64(value: number): void {
     this.#room(8);
     this.#view.setFloat64(this.#length, value, true);
     this.#length += 8;
-  }
-
-  get length(): number {
-    return this.#length;
-  }
-
-  /** What another writer holds, as it is. */
-  append(other: ByteWriter): void {
-    this.#room(other.#length);
-    this.#bytes.set(other.#bytes.subarray(0, other.#length), this.#length);
-    this.#length += other.#length;
   }
 
   /** Bytes behind their length. */
@@ -98,11 +82,6 @@ export class ByteReader {
     return count;
   }
 
-  zigzag(): number {
-    const value = this.varint();
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-  }
-
   float64(): number {
     if (this.#at + 8 > this.#bytes.length) throw corrupt("a number runs over the end");
     const value = this.#view.getFloat64(this.#at, true);
@@ -111,10 +90,20 @@ export class ByteReader {
   }
 
   block(): Uint8Array {
-    const length = this.count(1);
+    return this.take(this.count(1));
+  }
+
+  /** The next so many bytes. */
+  take(length: number): Uint8Array {
+    if (this.#at + length > this.#bytes.length) throw corrupt("bytes run over the end");
     const bytes = this.#bytes.slice(this.#at, this.#at + length);
     this.#at += length;
     return bytes;
+  }
+
+  /** All that follows. */
+  rest(): Uint8Array {
+    return this.take(this.#bytes.length - this.#at);
   }
 
   text(): string {

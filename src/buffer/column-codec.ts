@@ -1,11 +1,28 @@
-import { type ByteReader, type ByteWriter, maxZigzag } from "./byte-stream.ts";
+import { type ByteReader, type ByteWriter, corrupt, maxZigzag } from "./byte-stream.ts";
+import { type GuessName, guesses, guessNames } from "./guess.ts";
+import { NumberModel, type NumberReader, type NumberWriter } from "./number-coder.ts";
+
+/** Where a piece is written: numbers by what is likely among them, all else as bytes. */
+export type Writers = { readonly bytes: ByteWriter; readonly numbers: NumberWriter };
+export type Readers = { readonly bytes: ByteReader; readonly numbers: NumberReader };
 
 /** Most decimals that a column of decimal numbers may have; more, and its numbers are stored as they are. */
 const maxDecimals = 6;
 const rawColumn = 255;
+/** Bits that a number takes that stands for itself. */
+const plainBits = 64;
 
-/** How a value is guessed from those before it: the last one of its source, or that plus the last step. */
-export type Order = 1 | 2;
+/** A column as it will be written, and about how many bits it takes. */
+export type Column = {
+  readonly values: Float64Array;
+  readonly decimals: number;
+  readonly guess: GuessName;
+  /** What the guess missed, in whole numbers; 0 where a value stands for itself. */
+  readonly misses: Float64Array;
+  /** Where they do: NaN, infinities, -0, what is far out. */
+  readonly odd: readonly number[];
+  readonly bits: number;
+};
 
 /** Smallest number of decimals that holds every ordinary value exactly; `rawColumn` when none does. */
 function decimalsOf(values: Float64Array): number {
@@ -25,108 +42,108 @@ function isExact(value: number, decimals: number): boolean {
 }
 
 /**
- * Writes a column exactly. Decimal numbers become whole ones, and of these only what the guess misses is written; the
- * rare values that fit no whole number (NaN, infinities, -0, far out) stand in a list of their own.
- * @param source  which series each value belongs to: the guess is made within it
+ * Prepares a column for being written exactly. Decimal numbers become whole ones, and of these only what a guess misses
+ * is written.
+ * @param series  which series each value belongs to: guesses are made within it
+ * @param among  guesses of which the best is taken
  */
-export function encodeColumn(writer: ByteWriter, values: Float64Array, source: Uint32Array, order: Order): void {
+export function prepareColumn(values: Float64Array, series: Uint32Array, ...among: GuessName[]): Column {
   const decimals = decimalsOf(values);
-  writer.varint(decimals);
-  if (decimals === rawColumn) {
-    encodeRaw(writer, values);
-    return;
-  }
+  return among
+    .map((guess) => guessed(values, series, decimals, guess))
+    .reduce((best, column) => (column.bits < best.bits ? column : best));
+}
+
+function guessed(values: Float64Array, series: Uint32Array, decimals: number, guess: GuessName): Column {
+  const count = values.length;
+  const misses = new Float64Array(decimals === rawColumn ? 0 : count);
+  if (decimals === rawColumn) return { values, decimals, guess, misses, odd: [], bits: count * plainBits };
   const scale = 10 ** decimals;
-  const guess = new Guess(order);
-  const odd: [number, number][] = [];
-  for (let i = 0; i < values.length; i++) {
+  const guesser = guesses[guess]();
+  const odd: number[] = [];
+  let [bits, product] = [0, 1];
+  for (let i = 0; i < count; i++) {
     const value = values[i] as number;
-    const series = source[i] as number;
-    const guessed = guess.next(series);
+    const of = series[i] as number;
     const scaled = Math.round(value * scale);
-    const missed = scaled - guessed;
-    if (!Number.isFinite(value) || Object.is(value, -0) || !(Math.abs(missed) < maxZigzag)) {
-      odd.push([i, value]);
-      writer.zigzag(0);
-    } else {
-      writer.zigzag(missed);
-      guess.learn(series, scaled);
+    const missed = scaled - guesser.next(of);
+    const size = Math.abs(missed);
+    if (!Number.isFinite(value) || Object.is(value, -0) || !(size < maxZigzag)) {
+      odd.push(i);
+      continue;
+    }
+    misses[i] = missed;
+    guesser.learn(of, scaled);
+    // One logarithm for many numbers.
+    product *= 1 + size;
+    if (product > 2 ** 900) {
+      bits += Math.log2(product);
+      product = 1;
     }
   }
-  writer.varint(odd.length);
+  return { values, decimals, guess, misses, odd, bits: bits + Math.log2(product) + odd.length * plainBits };
+}
+
+export function writeColumn({ bytes, numbers }: Writers, { values, decimals, guess, misses, odd }: Column): void {
+  bytes.varint(decimals);
+  if (decimals === rawColumn) {
+    bytes.block(shuffle(values));
+    return;
+  }
+  bytes.varint(guessNames.indexOf(guess));
+  const model = new NumberModel();
+  for (const miss of misses) numbers.write(miss, model);
+  bytes.varint(odd.length);
   let before = 0;
-  for (const [at, value] of odd) {
-    writer.varint(at - before);
-    writer.float64(value);
+  for (const at of odd) {
+    bytes.varint(at - before);
+    bytes.float64(values[at] as number);
     before = at;
   }
 }
 
-/** The inverse of `encodeColumn`. */
-export function decodeColumn(reader: ByteReader, source: Uint32Array, order: Order): Float64Array {
-  const decimals = reader.varint();
-  const count = source.length;
-  if (decimals === rawColumn) return decodeRaw(reader, count);
-  const scale = 10 ** decimals;
-  const guess = new Guess(order);
-  const misses = new Float64Array(count);
-  for (let i = 0; i < count; i++) misses[i] = reader.zigzag();
+/** The inverse: `series` has as many entries as the column. @throws TidegateError PIECE_CORRUPT */
+export function readColumn({ bytes, numbers }: Readers, series: Uint32Array): Float64Array {
+  const decimals = bytes.varint();
+  const count = series.length;
+  if (decimals === rawColumn) return unshuffle(bytes.block(), count);
+  const guess = guessNames[bytes.varint()];
+  if (!guess || decimals > maxDecimals) throw corrupt("a column is written in a way that is not known");
   const odd = new Map<number, number>();
   let at = 0;
-  for (let left = reader.count(9); left > 0; left--) {
-    at += reader.varint();
-    odd.set(at, reader.float64());
+  for (let left = bytes.count(9); left > 0; left--) {
+    at += bytes.varint();
+    odd.set(at, bytes.float64());
   }
+  const guesser = guesses[guess]();
+  const scale = 10 ** decimals;
+  const model = new NumberModel();
   const values = new Float64Array(count);
   for (let i = 0; i < count; i++) {
-    const series = source[i] as number;
-    const guessed = guess.next(series);
+    const missed = numbers.read(model);
     const strange = odd.size > 0 ? odd.get(i) : undefined;
     if (strange !== undefined) {
       values[i] = strange;
       continue;
     }
-    const scaled = guessed + (misses[i] as number);
-    guess.learn(series, scaled);
+    const of = series[i] as number;
+    const scaled = guesser.next(of) + missed;
+    guesser.learn(of, scaled);
     values[i] = scaled / scale;
   }
   return values;
 }
 
-/** Guesses the next whole number of each series. */
-class Guess {
-  readonly #order: Order;
-  readonly #last: number[] = [];
-  readonly #step: number[] = [];
-
-  constructor(order: Order) {
-    this.#order = order;
-  }
-
-  next(series: number): number {
-    const last = this.#last[series] ?? 0;
-    return this.#order === 1 ? last : last + (this.#step[series] ?? 0);
-  }
-
-  learn(series: number, value: number): void {
-    const last = this.#last[series];
-    // A first value is no step: it would throw the second guess as far off as the first.
-    if (last !== undefined) this.#step[series] = Math.abs(value - last) < maxZigzag ? value - last : 0;
-    this.#last[series] = value;
-  }
-}
-
 /** Floating-point numbers byte by byte: all first bytes, all second bytes … since exponents and signs are alike. */
-function encodeRaw(writer: ByteWriter, values: Float64Array): void {
+function shuffle(values: Float64Array): Uint8Array {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   const shuffled = new Uint8Array(bytes.length);
   const count = values.length;
   for (let i = 0; i < count; i++) for (let b = 0; b < 8; b++) shuffled[b * count + i] = bytes[i * 8 + b] as number;
-  writer.block(shuffled);
+  return shuffled;
 }
 
-function decodeRaw(reader: ByteReader, count: number): Float64Array {
-  const shuffled = reader.block();
+function unshuffle(shuffled: Uint8Array, count: number): Float64Array {
   const values = new Float64Array(count);
   const bytes = new Uint8Array(values.buffer);
   for (let i = 0; i < count; i++) for (let b = 0; b < 8; b++) bytes[i * 8 + b] = shuffled[b * count + i] ?? 0;

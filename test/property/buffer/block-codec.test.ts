@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Frame } from "../../../src/base/frame.ts";
+import { seededRandom } from "../../../src/base/random.ts";
 import { decodeFrames, encodeFrames } from "../../../src/buffer/block-codec.ts";
 import { byTime, readMotes } from "../../../src/commands/demo/mote-data.ts";
 
@@ -74,26 +75,80 @@ describe("the block codec", () => {
     );
   });
 
-  it("needs less than 3 bytes per reading for the motes, in blocks of 1,024", () => {
+  it("makes PIECE_CORRUPT or something that can be read of a piece that was changed", () => {
+    const list = fc.array(reading, { minLength: 1, maxLength: 40 });
+    const change = fc.record({ at: fc.nat(), to: fc.nat(255), cut: fc.nat() });
+    fc.assert(
+      fc.property(list, change, (readings, { at, to, cut }) => {
+        const piece = encodeFrames([frameOf(readings, 7, "boot")], 3);
+        piece[at % piece.length] = to;
+        try {
+          decodeFrames(piece.subarray(0, piece.length - (cut % 3)), "s", fields);
+        } catch (thrown) {
+          expect(thrown).toMatchObject({ code: "PIECE_CORRUPT" });
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  /** The motes as one block after the other. @param timesOf  sensor time and arrival of a reading that is due then */
+  function bytesPerReading(timesOf: (due: number, i: number) => { ts: number; arrived: number }): number {
     const readings = byTime(readMotes());
     let bytes = 0;
     for (let at = 0; at < readings.length; at += 1024) {
-      const run = readings.slice(at, at + 1024);
-      const frame = frameOf(
-        run.map(({ mote, ts, humidity, temperature }) => {
-          return {
-            source: mote - 1,
-            ts,
-            arrived: ts - 1.27e12,
-            flags: 1,
-            values: [humidity, temperature] as [number, number],
-          };
-        }),
-        at,
-        "boot",
-      );
-      bytes += encodeFrames([frame], 9).length + 40;
+      const run = readings.slice(at, at + 1024).map(({ mote, ts, humidity, temperature }, i): Reading => {
+        const values: [number, number] = [humidity, temperature];
+        return { source: mote - 1, ...timesOf(ts, at + i), flags: 1, values };
+      });
+      const frame = frameOf(run, at, "boot");
+      const packed = encodeFrames([frame], 9);
+      expect(decodeFrames(packed, "s", fields)).toEqual([frame]);
+      bytes += packed.length + 40;
     }
-    expect(bytes / readings.length).toBeLessThan(3);
+    return bytes / readings.length;
+  }
+
+  const boot = 1.27e12;
+
+  it("needs less than a byte per reading for the motes in blocks of 1,024, were they exactly on time", () => {
+    expect(bytesPerReading((ts) => ({ ts, arrived: ts - boot }))).toBeLessThan(1);
+  });
+
+  it("needs less than 2.4 where clocks waver by 20 ms, and arrivals by 12", () => {
+    const random = seededRandom(3);
+    const about = (ms: number) => Math.round((random() - 0.5) * 2 * ms);
+    expect(bytesPerReading((ts) => ({ ts: ts + about(20), arrived: ts - boot + 20 + about(12) }))).toBeLessThan(2.4);
+  });
+
+  it("needs next to nothing for arrivals of readings that come many in one message", () => {
+    const random = seededRandom(4);
+    let arrived = 0;
+    const inBursts = bytesPerReading((ts, i) => {
+      if (i % 100 === 0) arrived = ts - boot + Math.round(random() * 1e6);
+      return { ts, arrived };
+    });
+    expect(inBursts).toBeLessThan(1.1);
+  });
+
+  it("goes on behind a gap, and behind a clock that was set", () => {
+    const jumped = bytesPerReading((ts, i) => {
+      const shift = (Math.floor(i / 500) % 3) * 3_600_000;
+      return { ts: ts + shift, arrived: ts - boot };
+    });
+    expect(jumped).toBeLessThan(1.2);
+  });
+
+  it("takes up little room for a wall clock that is steered", () => {
+    const frames = Array.from({ length: 50 }, (_, i): Frame => {
+      const readings = Array.from({ length: 20 }, (_, j): Reading => {
+        const at = (i * 20 + j) * 250;
+        return { source: j % 4, ts: 1.7e12 + at, arrived: at, flags: 1, values: [20, 30] };
+      });
+      return { ...frameOf(readings, i * 20, "7d0f3a9e-0d3c-4a58-9c53-0a4c5d3f1b6a"), wallOffset: 1.7e12 + (i % 2) };
+    });
+    const packed = encodeFrames(frames, 12);
+    expect(decodeFrames(packed, "s", fields)).toEqual(frames);
+    expect(packed.length).toBeLessThan(400);
   });
 });
