@@ -32,7 +32,11 @@ export type Heritage = {
 };
 
 /** Changes of the log that may stand beside the file until they are moved into it. */
-const logBytes = 8 * 2 ** 20;
+const maxLogBytes = 8 * 2 ** 20;
+/** Room for ten minutes of commits every few seconds: what the log has from its start, unless the budget is small. */
+const firstLogBytes = 512 * 1024;
+/** The log takes this part of a small budget. */
+export const logShare = 1 / 64;
 
 /** buffer.db, opened: the parts that work on it. */
 export class BufferFile {
@@ -45,11 +49,12 @@ export class BufferFile {
   /** @throws the driver's errors, TidegateError PIECE_CORRUPT, KEY_DESTROYED */
   constructor(options: BufferFileOptions, heritage?: Heritage) {
     const { file, keys, epoch, streams: setups, limits, blockReadings, synchronous, onCorrupt } = options;
-    const db = new Database(file, { synchronous });
+    const logBytes = Math.floor(Math.min(firstLogBytes, limits.maxBytes * logShare));
+    const db = new Database(file, { synchronous, logBytes });
     this.db = db;
     try {
       db.migrate(bufferMigrations);
-      db.limit(Math.max(limits.maxBytes * 0.75, limits.maxBytes - logBytes));
+      db.limit(Math.max(limits.maxBytes * 0.75, limits.maxBytes - maxLogBytes));
       const rows = new SealedRows(keys, epoch);
       rows.begin(0);
       this.streams = new Dictionary(db, rows);

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { reasonOf, TidegateError } from "../base/errors.ts";
+import { isInDoubt } from "./storage-fault.ts";
 import { Store, type StoreEvent, type StoreOptions, type StoreReady } from "./store.ts";
 
 // The entry of the journal thread: the only thread that touches the journal's files. It answers calls in order.
@@ -45,8 +46,19 @@ port.on("message", (question: Question) => {
     if (method === "close") port.close();
   } catch (thrown) {
     post({ id, error: asJson(thrown) });
+    if (isInDoubt(thrown)) leave();
   }
 });
+
+/** Whether the last commit holds, only opening the file again tells: another thread does, as if this one had died. */
+function leave(): void {
+  try {
+    store?.close();
+  } catch {
+    // A file that cannot be written is closed all the same.
+  }
+  process.exit();
+}
 
 /** Merging comes after the answers, block by block, so that nobody waits for more than one. */
 function mergeSoon(): void {
@@ -56,8 +68,9 @@ function mergeSoon(): void {
     isMergeDue = false;
     try {
       if (store && store.mergeStep() > 0) mergeSoon();
-    } catch {
+    } catch (thrown) {
       // The tails stay as they are, and the next commit tells of a disk that fails.
+      if (isInDoubt(thrown)) leave();
     }
   });
 }

@@ -47,6 +47,19 @@ export class Ledger {
     this.#sql.setMark.run(name, number);
   }
 
+  /** Age of the journal and the wall clock when it was saved, ms; null at first. */
+  get savedAge(): { readonly age: number; readonly wall: number } | null {
+    const [age, wall] = [this.mark("age"), this.mark("wall")];
+    return age === null || wall === null ? null : { age, wall };
+  }
+
+  saveAge(age: number, wall: number): void {
+    this.#db.transaction(() => {
+      this.setMark("age", age);
+      this.setMark("wall", wall);
+    });
+  }
+
   /** The number that each lane's next item gets. */
   get marks(): number[] {
     return [...this.#next];
@@ -161,8 +174,10 @@ export class Ledger {
   }
 
   removeDead(ids: readonly number[] | "all"): number {
-    if (ids === "all") return this.#sql.purgeDead.run().changes;
-    return ids.reduce((sum, id) => sum + this.#sql.removeDead.run(id).changes, 0);
+    return this.#db.transaction(() => {
+      if (ids === "all") return this.#sql.purgeDead.run().changes;
+      return ids.reduce((sum, id) => sum + this.#sql.removeDead.run(id).changes, 0);
+    });
   }
 
   putSnapshots(snapshots: readonly Snapshot[]): void {

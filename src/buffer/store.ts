@@ -6,7 +6,7 @@ import { deriveKey, open, seal } from "../crypto/sealing.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
 import { lockFile } from "../drivers/sqlite.ts";
 import { AgeClock } from "./age-clock.ts";
-import { BufferFile, type Heritage } from "./buffer-file.ts";
+import { BufferFile, type Heritage, logShare } from "./buffer-file.ts";
 import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
 import { stateOf } from "./dictionary.ts";
 import { giveBack, keepReserve, spendReserve, tryCheckpoint } from "./disk-space.ts";
@@ -43,8 +43,6 @@ export type StoreEvent =
 export type StoreReady = { readonly event: "ready" };
 
 const epochName = "buffer/epoch";
-const ageName = "buffer/age";
-const wallName = "buffer/wall";
 /** The log stays as long as this after a checkpoint, where the budget has room for it. */
 const keptLogBytes = 4 * 2 ** 20;
 /** How often a commit that finds no room makes some. */
@@ -77,8 +75,7 @@ export class Store {
       this.#state = state;
       this.#keys = new StorageKeys(storageRoot, state);
       this.#buffer = this.#sparing(() => this.#open());
-      const [age, wall] = [state.number(ageName), state.number(wallName)];
-      this.#age = new AgeClock(age === null || wall === null ? null : { age, wall }, Date.now(), performance.now());
+      this.#age = new AgeClock(this.#buffer.ledger.savedAge, Date.now(), performance.now());
       keepReserve(this.#reserve);
     } catch (thrown) {
       state?.close();
@@ -136,6 +133,8 @@ export class Store {
     const { heritage, db } = this.#buffer;
     db.close();
     this.#buffer = this.#replace(reason, heritage);
+    // Ages of what comes now go on from there: after a restart they must not be from the future.
+    this.#buffer.ledger.saveAge(this.#age.now(performance.now()), Date.now());
   }
 
   /** Runs `work` on the file, and once more on a new one when it is damaged. */
@@ -248,21 +247,21 @@ export class Store {
   /** One bounded pass of retention; true when another is due. */
   retain(): boolean {
     const age = this.#age.now(performance.now());
-    const isMore = this.#withFile(({ db, retention }) => {
+    return this.#withFile(({ db, ledger, retention }) => {
       if (retention.excess(asideBytes(this.#file)) > 0) {
         // Before readings go: what was set aside is of no more use than to be looked at, the log can be emptied.
         removeAside(this.#file);
         tryCheckpoint(db);
       }
       const removed = retention.pass(age, asideBytes(this.#file));
-      if (removed.length === 0) return false;
+      if (removed.length === 0) {
+        ledger.saveAge(age, Date.now());
+        return false;
+      }
       if (retention.isDiskShort) giveBack(db);
       this.#tell({ event: "removed", removed });
       return true;
     });
-    this.#state.putNumber(ageName, age);
-    this.#state.putNumber(wallName, Date.now());
-    return isMore;
   }
 
   /** Moves the logs into the files and gives free pages back. @returns false when a reader stood in the way */
@@ -271,7 +270,7 @@ export class Store {
     this.#state.checkpoint();
     return this.#withFile(({ db }) => {
       db.shrink(4_096);
-      return db.checkpoint(Math.min(keptLogBytes, this.#options.limits.maxBytes / 64));
+      return db.checkpoint(Math.min(keptLogBytes, this.#options.limits.maxBytes * logShare));
     });
   }
 

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import Sqlite from "better-sqlite3";
+import { LogFile } from "./sqlite-log.ts";
 
 export type SqlValue = number | string | Uint8Array | null;
 export type Row = Record<string, SqlValue>;
@@ -12,35 +13,49 @@ export type Statement = {
 };
 
 export type DatabaseOptions = {
-  /** What a commit waits for: FULL is an fsync of the log; OFF loses data and exists to show that the tests see it. */
+  /** What a commit waits for: FULL is a sync of the log; OFF loses data and exists to show that the tests see it. */
   readonly synchronous?: "FULL" | "OFF";
   /** Deleted content is overwritten: for keys. */
   readonly secureDelete?: boolean;
-  readonly readOnly?: boolean;
+  /** For a file that is written all the time: the log has this size from its start, and a commit writes over it. */
+  readonly logBytes?: number;
 };
 
 /** Small pages: what a small commit writes is mostly pages that it touched. */
 const pageSize = 1024;
 
-/** A SQLite database in write-ahead mode. All calls block: use it in a thread that may wait. */
+/** A SQLite database in write-ahead mode, of one process alone. All calls block: use it in a thread that may wait. */
 export class Database {
   readonly file: string;
   readonly #db: Sqlite.Database;
+  readonly #isSynced: boolean;
+  readonly #log: LogFile | undefined;
 
   /** @throws the driver's error, with `code` such as SQLITE_CORRUPT or SQLITE_CANTOPEN */
-  constructor(file: string, { synchronous = "FULL", secureDelete = false, readOnly = false }: DatabaseOptions = {}) {
+  constructor(file: string, { synchronous = "FULL", secureDelete = false, logBytes }: DatabaseOptions = {}) {
     this.file = file;
-    this.#db = new Sqlite(file, { readonly: readOnly, timeout: 5_000 });
-    if (readOnly) return;
-    // Both must stand before the first table is made.
-    this.#db.pragma(`page_size = ${pageSize}`);
-    this.#db.pragma("auto_vacuum = INCREMENTAL");
-    this.#db.pragma("journal_mode = WAL");
-    this.#db.pragma(`synchronous = ${synchronous}`);
-    this.#db.pragma(`secure_delete = ${secureDelete ? "ON" : "OFF"}`);
-    this.#db.pragma("wal_autocheckpoint = 4000");
-    this.#db.pragma("journal_size_limit = 4194304");
-    this.#db.pragma("temp_store = MEMORY");
+    this.#isSynced = synchronous === "FULL";
+    this.#db = new Sqlite(file, { timeout: 5_000 });
+    try {
+      // Before anything is read: the log's index is then in memory, not in a mapped file that the system writes back.
+      this.#db.pragma("locking_mode = EXCLUSIVE");
+      // Both must stand before the first table is made.
+      this.#db.pragma(`page_size = ${pageSize}`);
+      this.#db.pragma("auto_vacuum = INCREMENTAL");
+      this.#db.pragma("journal_mode = WAL");
+      // NORMAL syncs at checkpoints and leaves the commits to `transaction`.
+      this.#db.pragma(`synchronous = ${this.#isSynced && logBytes ? "NORMAL" : synchronous}`);
+      this.#db.pragma(`secure_delete = ${secureDelete ? "ON" : "OFF"}`);
+      this.#db.pragma("wal_autocheckpoint = 4000");
+      this.#db.pragma("journal_size_limit = 4194304");
+      this.#db.pragma("temp_store = MEMORY");
+      // The log is there once something has been read.
+      this.#db.pragma("schema_version");
+      if (logBytes) this.#log = new LogFile(`${file}-wal`, logBytes);
+    } catch (thrown) {
+      this.#db.close();
+      throw thrown;
+    }
   }
 
   /** Applies the migrations that this file has not had yet; each is one transaction. */
@@ -66,9 +81,11 @@ export class Database {
     return Object.fromEntries(prepared) as Record<K, Statement>;
   }
 
-  /** Runs `work` in one transaction: all of it or nothing. */
+  /** Runs `work` in one transaction: all of it or nothing. @throws also SyncFailed: all of it or nothing, but which? */
   transaction<T>(work: () => T): T {
-    return this.#db.transaction(work).immediate();
+    const result = this.#db.transaction(work).immediate();
+    if (this.#isSynced && !this.#db.inTransaction) this.#log?.sync();
+    return result;
   }
 
   pragma(text: string): unknown {
@@ -82,6 +99,7 @@ export class Database {
   checkpoint(keepBytes = 0): boolean {
     const mode = this.sizes.wal <= keepBytes ? "RESTART" : "TRUNCATE";
     const [row] = this.#db.pragma(`wal_checkpoint(${mode})`) as { busy: number }[];
+    if (keepBytes > 0) this.#log?.reserve();
     return row?.busy === 0;
   }
 
@@ -106,6 +124,7 @@ export class Database {
 
   close(): void {
     this.#db.close();
+    this.#log?.close();
   }
 }
 

@@ -1,5 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { TidegateError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { Journal } from "../../src/buffer/journal.ts";
 import {
@@ -34,26 +36,37 @@ const acknowledge = (more: Partial<Acknowledged>): void => {
   writeSync(said, `${JSON.stringify(acknowledged)}\n`);
 };
 
+/** As the gateway does: what the disk did not take is tried again, as it was. */
+async function persist<T>(work: () => Promise<T>): Promise<T> {
+  for (;;)
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!(thrown instanceof TidegateError && thrown.code === "STORAGE_FAILED")) throw thrown;
+      await pause(20);
+    }
+}
+
 while (round < Number(upTo)) {
   const commit = commitOfRound(++round);
-  await journal.commit(commit);
+  await persist(() => journal.commit(commit));
   acknowledge({ rounds: round });
   next += commit.frames[0]?.count ?? 0;
   if (round % 6 === 0) {
-    await journal.statePut(stateName, Buffer.from(`${round}`));
+    await persist(() => journal.statePut(stateName, Buffer.from(`${round}`)));
     acknowledge({ value: round });
   }
   if (round % 11 === 0) {
-    const last = (await journal.outboxAfter("rest", 0, receiptItems, 2 ** 20)).at(-1);
+    const last = (await persist(() => journal.outboxAfter("rest", 0, receiptItems, 2 ** 20))).at(-1);
     if (last) {
-      await journal.outboxReceipt("rest", last.n);
+      await persist(() => journal.outboxReceipt("rest", last.n));
       acknowledge({ receipt: roundOf(last.body) });
     }
   }
-  if (round % 13 === 0) await journal.merge();
-  if (round % 17 === 0) await journal.retain();
+  if (round % 13 === 0) await persist(() => journal.merge());
+  if (round % 17 === 0) await persist(() => journal.retain());
   // Not among the large snapshots: there the log shall fill up.
-  if (round % 14 === 0 && (round <= 45 || round > 85)) await journal.checkpoint();
+  if (round % 14 === 0 && (round <= 45 || round > 85)) await persist(() => journal.checkpoint());
 }
 closeSync(said);
 // Killed, the log stays as it is for the next life to recover; closed, it is moved into the file and removed.

@@ -128,6 +128,18 @@ describe.skipIf(!shim)(`a journal whose power is cut${shim ? "" : ` (${reason})`
       expect(result.found.length).toBeGreaterThan(0);
     });
 
+  it("holds what was acknowledged on a disk that fails now and then to sync the log, and then loses what it had", async () => {
+    if (!shim) return;
+    const recording = await record(shim, "FULL", [{ upTo: 44, end: "kill" }], 9);
+    clean.push(recording.remove);
+    const trace = readTrace(recording.trace);
+    expect(trace.filter(({ kind }) => kind === "failed-sync").length).toBeGreaterThan(3);
+    const result = replay(trace, { places: { perKind: 20 }, fatesEach: 2, seed: 7, maxMs: 20_000 });
+    say("a sync in 9 failing", result);
+    expect(told(result.found)).toEqual([]);
+    expect(result.cuts).toBeGreaterThan(50);
+  }, 60_000);
+
   it("loses what was acknowledged with synchronous=OFF, which only a cut shows, not a kill", async () => {
     if (!shim) return;
     const recording = await record(shim, "OFF", [{ upTo: 40, end: "kill" }]);

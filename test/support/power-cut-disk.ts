@@ -43,6 +43,7 @@ export class Disk {
     if (event.kind === "begin") this.#opened.clear();
     else if (event.kind === "open") this.#open(event);
     else if (event.kind === "sync") this.#sync(this.#handle(event.handle));
+    else if (event.kind === "failed-sync") this.#lose(this.#handle(event.handle));
     else if (event.kind === "unlink") this.#change((names) => names.delete(event.name));
     else if (event.kind === "rename")
       this.#change((names) => {
@@ -50,7 +51,7 @@ export class Disk {
         names.delete(event.from);
         if (inode) names.set(event.to, inode);
       });
-    else if (event.kind !== "sent") this.#handle(event.handle).inode?.changes.push(event);
+    else if (event.kind === "write" || event.kind === "truncate") this.#handle(event.handle).inode?.changes.push(event);
   }
 
   #handle(handle: number) {
@@ -88,6 +89,14 @@ export class Disk {
       this.#syncedNames = new Map(this.#names);
       this.#entryChanges = [];
     }
+  }
+
+  /**
+   * As Linux does it: what could not be written counts as written, is still read, and no later sync writes it.
+   * @see Rebello et al. 2020, "Can Applications Recover from fsync Failures?"
+   */
+  #lose({ inode }: { inode: Inode | null }): void {
+    if (inode) inode.changes = [];
   }
 
   /** What is found when the power goes now. The disk itself goes on as if it had not. */

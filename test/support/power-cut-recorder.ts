@@ -46,14 +46,22 @@ export const recordingEnv = ({ library }: Shim, dir: string, trace: string, port
   ...(port === undefined ? {} : { POWER_CUT_PORT: `${port}` }),
 });
 
-/** Lets the writer live so many lives, one after the other, on one directory. */
-export async function record(shim: Shim, synchronous: "FULL" | "OFF", lives: readonly Life[]): Promise<Recording> {
+/**
+ * Lets the writer live so many lives, one after the other, on one directory.
+ * @param failEach  every so manieth fdatasync fails
+ */
+export async function record(
+  shim: Shim,
+  synchronous: "FULL" | "OFF",
+  lives: readonly Life[],
+  failEach = 0,
+): Promise<Recording> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "tidegate-recording-")));
   const [dir, trace] = [join(folder, "data"), join(folder, "trace")];
   mkdirSync(dir);
   for (const { upTo, end } of lives) {
     const child = spawn(process.execPath, [writer, dir, synchronous, `${upTo}`, end], {
-      env: { ...process.env, ...recordingEnv(shim, dir, trace) },
+      env: { ...process.env, ...recordingEnv(shim, dir, trace), POWER_CUT_FAIL: `${failEach}` },
       stdio: ["ignore", "ignore", "pipe"],
     });
     let said = "";

@@ -15,7 +15,7 @@ export type TraceEvent =
     }
   | { readonly kind: "write"; readonly handle: number; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly handle: number; readonly size: number }
-  | { readonly kind: "sync"; readonly handle: number }
+  | { readonly kind: "sync" | "failed-sync"; readonly handle: number }
   | { readonly kind: "sent"; readonly handle: number; readonly bytes: Uint8Array }
   | { readonly kind: "unlink"; readonly name: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string };
@@ -57,6 +57,8 @@ function parse(kind: string, handle: number, offset: number, bytes: Buffer): Tra
       return { kind: "truncate", handle, size: offset };
     case "F":
       return { kind: "sync", handle };
+    case "E":
+      return { kind: "failed-sync", handle };
     case "N":
       return { kind: "sent", handle, bytes };
     case "U":

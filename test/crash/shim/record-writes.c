@@ -10,11 +10,13 @@
  *   S  the process begins           O  open: offset = flags (1 created if absent, 2 emptied), bytes = name
  *   W  write at offset, bytes       T  truncate to offset              F  fsync or fdatasync
  *   U  unlink, bytes = name         R  rename, bytes = from NUL to       N  sent, bytes
+ *   E  fsync or fdatasync that failed with EIO (POWER_CUT_FAIL)
  * The name "" is the directory itself.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -35,6 +37,8 @@ static uint32_t handles[MAX_FD];
 static uint32_t sockets[MAX_FD];
 static uint32_t next_handle = 1;
 static int port;
+static int fail_each;
+static char is_broken[MAX_FD];
 static const char *dir;
 static size_t dir_length;
 static int trace = -1;
@@ -68,6 +72,8 @@ __attribute__((constructor)) static void begin(void) {
   if (trace < 0) abort();
   const char *to = getenv("POWER_CUT_PORT");
   port = to ? atoi(to) : 0;
+  const char *each = getenv("POWER_CUT_FAIL");
+  fail_each = each ? atoi(each) : 0;
   /* One process, one history: what children do stands in no order to it. */
   unsetenv("POWER_CUT_TRACE");
   record('S', 0, 0, "", 0);
@@ -99,6 +105,7 @@ static int opened(open_call *call, const char *path, int flags, mode_t mode) {
   if (fd >= MAX_FD) abort();
   if (fd >= 0) {
     handles[fd] = next_handle++;
+    is_broken[fd] = 0;
     uint64_t how = (flags & O_CREAT ? 1 : 0) | (flags & O_TRUNC ? 2 : 0);
     record('O', handles[fd], how, name, (uint32_t)strlen(name));
   }
@@ -207,13 +214,36 @@ int ftruncate64(int fd, off64_t length) {
 static int synced(int (*call)(int), int fd) {
   if (!handle_of(fd)) return call(fd);
   pthread_mutex_lock(&lock);
+  if (is_broken[fd]) {
+    is_broken[fd] = 0;
+    record('E', handles[fd], 0, "", 0);
+    pthread_mutex_unlock(&lock);
+    errno = EIO;
+    return -1;
+  }
   int result = call(fd);
   if (result == 0) record('F', handles[fd], 0, "", 0);
   pthread_mutex_unlock(&lock);
   return result;
 }
 int fsync(int fd) { return synced(REAL(fsync), fd); }
-int fdatasync(int fd) { return synced(REAL(fdatasync), fd); }
+/*
+ * Every POWER_CUT_FAIL-th fdatasync fails, and every second time the next two as well. As on Linux the failure is told
+ * once by each handle that the file has, whatever sync it is asked for.
+ */
+int fdatasync(int fd) {
+  static int calls;
+  if (handle_of(fd) && fail_each > 0) {
+    int at = calls++ % (2 * fail_each);
+    if (at == fail_each - 1 || at >= 2 * fail_each - 3) {
+      struct stat file, other;
+      if (fstat(fd, &file) != 0) abort();
+      for (int i = 0; i < MAX_FD; i++)
+        if (handles[i] && fstat(i, &other) == 0 && other.st_ino == file.st_ino) is_broken[i] = 1;
+    }
+  }
+  return synced(REAL(fdatasync), fd);
+}
 
 static int removed(int (*call)(const char *), const char *path) {
   const char *name = name_of(path);
