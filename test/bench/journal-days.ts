@@ -12,7 +12,6 @@ export type JournalRun = {
   /** Of buffer.db after the last merge, its log emptied. */
   readonly fileBytes: number;
   readonly rows: number;
-  readonly spanMs: number;
 };
 
 export type JournalLoad = {
@@ -21,10 +20,6 @@ export type JournalLoad = {
   readonly rate: number;
   /** By how much a sensor's own clock wavers around its period, ms. */
   readonly sensorJitterMs: number;
-  /** The files are made; live readings begin. */
-  onBegin?(): void;
-  /** The last reading has come; what follows is done once, not every day. */
-  onEnd?(): void;
 };
 
 const minute = 60_000;
@@ -46,7 +41,7 @@ streams:
  * Days of live readings in the time that the disk needs: the mote data through intake and journal as the SD profile
  * commits them, by a clock that is moved on; merged and checkpointed when the schedules would.
  */
-export async function playLive({ dir, rate, sensorJitterMs, onBegin, onEnd }: JournalLoad): Promise<JournalRun> {
+export async function playLive({ dir, rate, sensorJitterMs }: JournalLoad): Promise<JournalRun> {
   const { config } = loadConfig({ text: configText, baseDir: dir, file: join(dir, "tidegate.yaml") });
   const { env: stream } = config.streams;
   if (!stream) throw new Error("the configuration has no stream");
@@ -82,7 +77,6 @@ export async function playLive({ dir, rate, sensorJitterMs, onBegin, onEnd }: Jo
     store.commit({ ...emptyCommit, frames: [frame], sources: [{ stream: "env", at, sources: newSources }], cursors });
     intake.markStored(intake.sources.length);
   };
-  onBegin?.();
   const begin = clock.now();
   const due = { commit: commitMaxDelay, merge: 2 * minute, checkpoint: 10 * minute };
   for (const [i, { mote, humidity, temperature }] of byTime(readMotes()).entries()) {
@@ -96,8 +90,6 @@ export async function playLive({ dir, rate, sensorJitterMs, onBegin, onEnd }: Jo
     if (origin) intake.accept(origin, Buffer.from(JSON.stringify({ ts: sentAt, humidity, temperature })), "no", 1);
   }
   commit();
-  const spanMs = clock.now() - begin;
-  onEnd?.();
   while (store.mergeStep() > 0);
   store.checkpoint();
   let rows = 0;
@@ -105,7 +97,7 @@ export async function playLive({ dir, rate, sensorJitterMs, onBegin, onEnd }: Jo
   for await (const lines of exportReadings({ stream: "env" }, from)) rows += lines.length;
   store.close();
   const fileBytes = statSync(join(config.gateway.dataDir, "buffer.db")).size;
-  return { fileBytes, rows, spanMs };
+  return { fileBytes, rows };
 }
 
 /** The same throws in every run. */
