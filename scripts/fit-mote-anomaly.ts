@@ -6,15 +6,8 @@ import { type MoteReading, readMotes } from "../src/commands/demo/mote-data.ts";
 import { score, stepDetector, total } from "../src/commands/demo/scoreboard.ts";
 import { GraphBuilder } from "../src/onnx/graph-builder.ts";
 import { encodeModel } from "../src/onnx/model-file.ts";
-import {
-  conformalQuantile,
-  expectedOf,
-  fitPredictor,
-  type Predictor,
-  type Row,
-  rawScoreOf,
-  windowsOf,
-} from "./mote-predictor.ts";
+import { conformalQuantile } from "../src/train/conformal.ts";
+import { expectedOf, fitPredictor, type Predictor, type Row, rawScoreOf, windowsOf } from "./mote-predictor.ts";
 
 // Fits the bundle models/mote-anomaly. No label is looked at before the metrics: weights come from the first 500
 // readings of each mote, the threshold from the next 500, and all that is chosen by hand is chosen for a reason below.

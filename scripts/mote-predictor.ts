@@ -88,13 +88,3 @@ export function rawScoreOf(predictor: Predictor, window: readonly Row[]): number
   const squares = errorsOf(predictor, window).map((error, field) => (error / (scale[field] ?? 1)) ** 2);
   return Math.sqrt(sum(squares) / squares.length);
 }
-
-/**
- * Conformal quantile: the score that a further window of the same kind stays under with probability 1 - alpha or more,
- * if windows are exchangeable. Needs at least 10 / alpha scores of windows that do not overlap.
- */
-export function conformalQuantile(scores: readonly number[], alpha: number): number {
-  if (scores.length < 10 / alpha) throw new RangeError(`${scores.length} scores are too few for alpha ${alpha}`);
-  const sorted = [...scores].sort((a, b) => a - b);
-  return sorted[Math.ceil((scores.length + 1) * (1 - alpha)) - 1] ?? Number.NaN;
-}

@@ -31,8 +31,6 @@ import type { Uplink } from "./wire/uplink.ts";
 const tickMs = 1_000;
 /** Readings that start a commit before its time: they wait in memory meanwhile. */
 const maxReadings = 8_192;
-/** Readings that wait for the journal, beyond which nothing more is read for a moment: an intake refuses at twice as many. */
-const crowdedReadings = 32_768;
 
 /** The edge daemon: everything between a site's sensors and the cloud, put together. */
 export class Gateway implements Component {
@@ -302,7 +300,7 @@ export class Gateway implements Component {
       log,
       // Messages that are durable and wait for the models alone call for no commit.
       waiting: () => {
-        if (collector.pending >= crowdedReadings) this.#brake.set("journal", true);
+        this.#brake.noteReadings(collector.pending);
         return { held: site.lastTicket - this.#durableTicket, readings: collector.pending };
       },
       collect: collector.collect,
@@ -316,7 +314,7 @@ export class Gateway implements Component {
           if (commit.outbox.length > 0) this.#uplink?.wake();
         } finally {
           this.health.progress("journal", "commit");
-          if (collector.pending < crowdedReadings / 2) this.#brake.set("journal", false);
+          this.#brake.noteReadings(collector.pending);
         }
       },
       release: (ticket) => this.#release(ticket),

@@ -76,3 +76,22 @@ export function readTemperature(zones = "/sys/class/thermal"): number | null {
     .filter((value) => value > -273 && value < 1000);
   return celsius.length === 0 ? null : Math.max(...celsius);
 }
+
+/** Where the device's power comes from; null where it does not tell, as most that are always plugged in. */
+export function readPower(supplies = "/sys/class/power_supply"): "mains" | "battery" | null {
+  let names: string[];
+  try {
+    names = readdirSync(supplies);
+  } catch {
+    return null;
+  }
+  const said = names.map((name) => ({
+    type: readText(join(supplies, name, "type"))?.trim(),
+    online: readText(join(supplies, name, "online"))?.trim(),
+    status: readText(join(supplies, name, "status"))?.trim(),
+  }));
+  if (said.some(({ type, online }) => type !== "Battery" && online === "1")) return "mains";
+  const batteries = said.filter(({ type }) => type === "Battery");
+  if (batteries.length === 0) return null;
+  return batteries.some(({ status }) => status === "Discharging") ? "battery" : "mains";
+}

@@ -12,6 +12,9 @@ export type BrakeOptions = {
   readonly patienceMs?: number;
 };
 
+/** Readings that wait for the journal, beyond which it is behind: an intake refuses at twice as many. */
+const crowdedReadings = 32_768;
+
 /**
  * Reads nothing from the site's broker for a moment while something is behind, so that the broker waits instead of readings
  * being given up here. Whoever publishes with QoS 0 has no acknowledgement to wait for.
@@ -46,6 +49,12 @@ export class Brake {
       this.#isSpent = false;
       this.release();
     } else if (!this.isPaused && !this.#isSpent) this.#pause();
+  }
+
+  /** Says how many readings wait for the journal. */
+  noteReadings(waiting: number): void {
+    if (waiting >= crowdedReadings) this.set("journal", true);
+    else if (waiting < crowdedReadings / 2) this.set("journal", false);
   }
 
   /** Ends a pause, whatever is behind. */

@@ -173,7 +173,8 @@ const arrays: { readonly [T in TensorType]?: (values: readonly number[]) => Tens
   bool: (values) => Uint8Array.from(values),
 };
 
-function constantOf({ name, type, dims, value = 0 }: CardInput): Tensor {
+/** The tensor of an input that is fed with every run. @throws TidegateError MODEL_UNSUPPORTED */
+export function constantOf({ name, type, dims, value = 0 }: CardInput): Tensor {
   const make = arrays[type];
   if (!make)
     throw new TidegateError("MODEL_UNSUPPORTED", { what: `input ${name}`, reason: `constant of type ${type}` });

@@ -55,3 +55,11 @@ it("goes on at once when it is released", () => {
   vi.advanceTimersByTime(60_000);
   expect([said, brake.isPaused, brake.counters.spent]).toEqual([["pause", "resume"], false, 0]);
 });
+
+it("counts the journal as behind from 32,768 waiting readings until half of them are left", () => {
+  const { brake, said } = braking();
+  for (const waiting of [32_767, 32_768, 20_000, 16_384]) brake.noteReadings(waiting);
+  expect(said).toEqual(["pause"]);
+  brake.noteReadings(16_383);
+  expect(said).toEqual(["pause", "resume"]);
+});
