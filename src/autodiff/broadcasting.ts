@@ -29,24 +29,26 @@ function unbroadcastWhileRunning(g: GraphBuilder, gradient: Value, like: Value, 
   const own = g.shapeOf(like);
   const ones = g.sub(g.op("Size", [g.shapeOf(full)]), g.op("Size", [own]));
   const padded = g.concat([g.op("ConstantOfShape", [g.unsqueeze(ones, [0])], { value: int64s([1]) }), own], 0);
-  const axes = g.squeeze(g.op("NonZero", [g.equal(padded, g.constant(int64s([1])))]), [0]);
+  const axes = g.squeeze(g.op("NonZero", [g.equal(padded, [1])]), [0]);
   const summed = g.op("ReduceSum", [gradient, axes], { keepdims: 1, noop_with_empty_axes: 1 });
-  return g.know(g.reshape(summed, own), { type: gradient.type, shape: like.shape });
+  return reshapeLike(g, summed, like);
 }
 
 /** Gives a value the shape of another, which has as many elements. */
 export function reshapeLike(g: GraphBuilder, value: Value, like: Value): Value {
+  const { type } = value;
   const { shape } = like;
-  const reshaped = g.reshape(value, (shape && fixedTarget(shape)) ?? g.shapeOf(like));
-  return g.know(reshaped, { type: value.type, shape });
+  const target = shape && fixedTarget(shape);
+  // A size of 0 is one here, not "as it was".
+  const reshaped = target ? g.reshape(value, target) : g.op("Reshape", [value, g.shapeOf(like)], { allowzero: 1 });
+  return g.know(reshaped, { type, shape });
 }
 
-/** A shape that Reshape can take as a constant: at most one size is left to it. */
+/** A shape that Reshape can take as a constant: at most one size is left to it, and none is 0. */
 function fixedTarget(shape: Shape): readonly number[] | undefined {
-  if (isStatic(shape)) return shape;
   const open = shape.filter((dim) => typeof dim !== "number");
-  // With a size of 0 the one left out could be anything.
-  return open.length === 1 && !shape.includes(0) ? shape.map((dim) => (typeof dim === "number" ? dim : -1)) : undefined;
+  if (open.length > 1 || shape.includes(0)) return undefined;
+  return shape.map((dim) => (typeof dim === "number" ? dim : -1));
 }
 
 /** Repeats a value to the shape of another. */

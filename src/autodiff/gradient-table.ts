@@ -3,12 +3,15 @@ import { activation } from "./rules/activation.ts";
 import { arithmetic } from "./rules/arithmetic.ts";
 import { convolution } from "./rules/convolution.ts";
 import { mathFunction } from "./rules/function.ts";
+import { labelLoss } from "./rules/label-loss.ts";
 import { normalization } from "./rules/normalization.ts";
 import { placement } from "./rules/placement.ts";
 import { pooling } from "./rules/pooling.ts";
 import { product } from "./rules/product.ts";
 import { recurrent } from "./rules/recurrent.ts";
 import { reduction } from "./rules/reduction.ts";
+import { section } from "./rules/section.ts";
+import { selection } from "./rules/selection.ts";
 
 /** The rule of each operator that a gradient can pass through. */
 export const gradients: Readonly<Record<string, GradientRule>> = {
@@ -18,6 +21,9 @@ export const gradients: Readonly<Record<string, GradientRule>> = {
   ...product,
   ...reduction,
   ...placement,
+  ...section,
+  ...selection,
+  ...labelLoss,
   ...recurrent,
   ...convolution,
   ...pooling,

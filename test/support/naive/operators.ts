@@ -5,6 +5,7 @@ import { normalizations } from "./normalizations.ts";
 import { placement } from "./placement.ts";
 import { products } from "./products.ts";
 import { reductions } from "./reductions.ts";
+import { selection } from "./selection.ts";
 import { windows } from "./windows.ts";
 
 export type NaiveInputs = readonly (NdArray | undefined)[];
@@ -25,6 +26,7 @@ export const naive: Readonly<Record<string, Naive>> = {
   ...products,
   ...reductions,
   ...placement,
+  ...selection,
   ...losses,
   ...windows,
   ...normalizations,
