@@ -60,13 +60,15 @@ export class NumberWriter {
   write(value: number, { lengths, tops }: NumberModel): void {
     if (!(Math.abs(value) < maxZigzag)) throw new RangeError("a number is too large");
     const plain = value < 0 ? -2 * value - 1 : 2 * value;
+    // Engines shift 32 bits at most.
     const high = Math.floor(plain / 2 ** 31);
-    const length = high > 0 ? 63 - Math.clz32(high) : 32 - Math.clz32(plain);
+    const low = plain % 2 ** 31;
+    const length = high > 0 ? 63 - Math.clz32(high) : 32 - Math.clz32(low);
     for (let i = 0; i < length; i++) this.#bit(1, lengths, i);
     this.#bit(0, lengths, length);
     let top = length > maxLearntLength ? notLearnt : 1;
     for (let at = length - 2; at >= 0; at--) {
-      const bit = at >= 31 ? (high >>> (at - 31)) & 1 : ((plain % 2 ** 31) >>> at) & 1;
+      const bit = at >= 31 ? (high >>> (at - 31)) & 1 : (low >>> at) & 1;
       if (top < notLearnt) {
         this.#bit(bit, tops, (length << learntBits) | top);
         top = (top << 1) | bit;

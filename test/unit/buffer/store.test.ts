@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   closeStore,
@@ -184,6 +186,21 @@ describe("the store", () => {
     expect(store.dead(1)[0]?.topic).toBe("t/1098");
     store.removeDead("all");
     expect(store.dead(10)).toEqual([]);
+  });
+
+  it("writes over its log and lets it neither grow nor shrink, since that costs a card more than a commit does", () => {
+    const dir = newFolder();
+    const logBytes = () => statSync(join(dir, "buffer.db-wal")).size;
+    const store = openStore({ dir, synchronous: "FULL" });
+    for (let n = 0; n < 2_000; n += 20) {
+      store.commit(commitOf([frameAt(n, 20)]));
+      if (n % 200 === 0) mergeAll(store);
+      if (n % 500 === 0) store.checkpoint();
+      expect(logBytes()).toBe(512 * 1_024);
+    }
+    closeStore(store);
+    openStore({ dir, limits: { maxBytes: 2 ** 20, minFree: { bytes: 0 } } });
+    expect(logBytes()).toBe(16 * 1_024);
   });
 
   it("lets one daemon into a data directory, and the next one when it is gone", () => {
