@@ -10,7 +10,8 @@ import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { cloudLink, formerFilters, rememberFilters, siteLink } from "./gateway/links.ts";
-import { recover } from "./gateway/recovery.ts";
+import { confirmed } from "./gateway/publisher.ts";
+import { Recovery } from "./gateway/recovery.ts";
 import { housekeeping, Schedules } from "./gateway/schedules.ts";
 import { SinkKey } from "./gateway/sink-key.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
@@ -58,6 +59,9 @@ export class Gateway implements Component {
   #committer: Committer<Commit> | undefined;
   #collector: Collector | undefined;
   #aggregators: Aggregator[] = [];
+  readonly #ending = new AbortController();
+  /** Plays what earlier lives owe, beside the work of this one. */
+  #recovered: Promise<unknown> = Promise.resolve();
   #running: Lifecycle | undefined;
   #ticker: NodeJS.Timeout | undefined;
 
@@ -129,16 +133,18 @@ export class Gateway implements Component {
       this.health.ready("disk");
       this.#site = this.#siteLink(await formerFilters(this.journal));
       this.#cloud = this.#cloudLink();
-      await this.#openStreams();
+      const recoveries = await this.#openStreams();
       if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
       this.health.ready("models");
       const schedules = new Schedules(housekeeping(config.schedules, this), log);
       const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
       this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
       await rememberFilters(this.journal, config);
+      this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
       await this.#running.start(signal);
       this.#ticker = setInterval(() => this.#tick(), tickMs);
     } catch (thrown) {
+      this.#ending.abort();
       await base.stop(5_000);
       throw thrown;
     }
@@ -150,6 +156,7 @@ export class Gateway implements Component {
     const end = clock.monotonic() + deadlineMs;
     const left = () => Math.max(100, end - clock.monotonic());
     clearInterval(this.#ticker);
+    this.#ending.abort();
     if (this.#running) {
       // The subscriptions stay: what comes while the gateway is away waits in the broker's session.
       this.#lastTaken = this.#site?.lastTicket;
@@ -157,7 +164,7 @@ export class Gateway implements Component {
       await within(this.#scheduler.drained(), left() / 2, "inference").catch((error: Error) =>
         log.warn({ reason: error.message }, "not everything was inferred: it is done at the next start"),
       );
-      await this.#published(clock.monotonic() + left() / 3);
+      await confirmed(this.#paths.values(), clock, clock.monotonic() + left() / 3);
       for (const path of this.#paths.values()) this.#takeSnapshot(path, true);
       this.#collector?.touch();
       if (this.#committer)
@@ -223,17 +230,9 @@ export class Gateway implements Component {
     const incarnation = await incarnationOf(this.journal, this.#isNewLife);
     const paths = [...this.#paths.values()];
     await this.#sinkKey.load();
-    const uplink = await openUplink({
-      sinkKey: this.#sinkKey,
-      config,
-      link,
-      journal: this.journal,
-      paths,
-      signer: keys.signer,
-      incarnation,
-      clock,
-      log,
-    });
+    const parts = { config, link, paths, incarnation, clock, log };
+    const { journal } = this;
+    const uplink = await openUplink({ ...parts, journal, sinkKey: this.#sinkKey, signer: keys.signer });
     for (const path of paths) path.onStored = () => uplink.wake();
     this.health.ready("uplink");
     return uplink;
@@ -244,10 +243,10 @@ export class Gateway implements Component {
     return new Router(intakes, this.#options.clock, (letter) => this.#letters.add(letter));
   }
 
-  async #openStreams(): Promise<void> {
+  async #openStreams(): Promise<Recovery[]> {
     const { config, clock, log, onResult } = this.#options;
     const site = this.#site;
-    if (!site) return;
+    if (!site) return [];
     const states = new Map(
       await Promise.all(
         Object.keys(config.streams).map(async (name) => [name, await this.journal.stateOf(name)] as const),
@@ -270,17 +269,21 @@ export class Gateway implements Component {
       });
       this.#paths.set(name, path);
     }
-    this.#commitFor(site);
+    const parts = { ...this.#commitFor(site), journal: this.journal, scheduler: this.#scheduler, log };
+    const recoveries: Recovery[] = [];
     for (const [name, state] of states) {
       const path = this.#paths.get(name);
       if (!path) continue;
-      await recover(path, state, this.journal, this.#scheduler, log);
+      const recovery = new Recovery({ ...parts, path });
+      await recovery.prepare(state);
+      recoveries.push(recovery);
       if (path.config.uplink === "aggregates")
         this.#aggregators.push(streamAggregator(path, state.cursors.aggregated, this.journal, clock));
     }
+    return recoveries;
   }
 
-  #commitFor(site: Link): void {
+  #commitFor(site: Link) {
     const { config, clock, log } = this.#options;
     const paths = [...this.#paths.values()];
     const collector = new Collector({
@@ -290,7 +293,7 @@ export class Gateway implements Component {
       hasCloud: config.cloud !== undefined,
     });
     this.#collector = collector;
-    this.#committer = new Committer<Commit>({
+    const committer = new Committer<Commit>({
       maxDelayMs: config.buffer.commitMaxDelay,
       // Known once the broker has answered: with MQTT 3.1.1 it sends a few messages only, however many were asked for.
       maxHeld: () => Math.max(1, Math.floor(site.window / 2)),
@@ -323,6 +326,8 @@ export class Gateway implements Component {
         else this.health.degrade("disk", reason);
       },
     });
+    this.#committer = committer;
+    return { collector, committer };
   }
 
   /** Aggregates what is complete; `isFinal` closes every window of time. */
@@ -335,8 +340,9 @@ export class Gateway implements Component {
 
   /** Everything that was taken is inferred, published and on disk when this resolves. */
   async settle(): Promise<void> {
+    await this.#recovered;
     await this.#scheduler.drained();
-    await this.#published();
+    await confirmed(this.#paths.values(), this.#options.clock);
     this.#collector?.touch();
     await this.#committer?.flush();
   }
@@ -349,13 +355,6 @@ export class Gateway implements Component {
   /** What waits for its commit is on disk when this resolves, unless the disk takes nothing. */
   async flush(): Promise<void> {
     await this.#committer?.flushUnlessFailing();
-  }
-
-  /** Resolves when the broker has confirmed every result, or at `end` (monotonic ms). */
-  async #published(end = Number.POSITIVE_INFINITY): Promise<void> {
-    const isDone = () =>
-      [...this.#paths.values()].every(({ publisher }) => publisher.oldest === Number.POSITIVE_INFINITY);
-    while (!isDone() && this.#options.clock.monotonic() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   #tick(): void {

@@ -66,6 +66,11 @@ export class Committer<Commit> {
     return this.#failingSince ?? null;
   }
 
+  /** No commit is in flight. */
+  get isIdle(): boolean {
+    return this.#flight === undefined;
+  }
+
   /**
    * Something came in: a commit follows within the longest delay, at once when much has gathered. What one turn of the loop
    * brought is looked at once, in the next.

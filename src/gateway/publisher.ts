@@ -1,4 +1,6 @@
+import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
+import { sleep } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { Result } from "../base/result.ts";
 
@@ -25,9 +27,11 @@ type Owed = { readonly sequence: number; readonly topic: string; readonly payloa
 const maxFlying = 1_024;
 /** Settled results that are left standing before they are moved out of the way. */
 const maxSettled = 8_192;
+/** Results that a source that can wait, like a replay, leaves standing. */
+const maxReplayed = 4 * maxFlying;
 /**
- * A recovery may owe very many; what is beyond is given up and counted. To let readings wait for results instead would
- * lock up: a link that holds too many of them reads nothing more, the broker's answers to results neither.
+ * What is beyond is given up and counted. To let readings wait for results instead would lock up: a link that holds too
+ * many of them reads nothing more, the broker's answers to results neither.
  */
 const maxWaitingBytes = 64 * 2 ** 20;
 const retryMs = 100;
@@ -43,6 +47,7 @@ export class Publisher {
   #first = 0;
   #next = 0;
   #bytes = 0;
+  #roomless: (() => void)[] = [];
   readonly counters = { published: 0, failed: 0 };
 
   constructor(options: PublisherOptions) {
@@ -52,6 +57,16 @@ export class Publisher {
   /** Sequence number of the oldest reading whose result is not confirmed; Infinity when all are. */
   get oldest(): number {
     return this.#owed[this.#first]?.sequence ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Resolves when few results are owed. Not at all while there is no broker to take them. */
+  room(): Promise<void> {
+    if (this.#hasRoom) return Promise.resolve();
+    return new Promise((resolve) => this.#roomless.push(resolve));
+  }
+
+  get #hasRoom(): boolean {
+    return this.#owed.length - this.#first <= maxReplayed;
   }
 
   /** @param sequence  of the newest reading in the result's window */
@@ -115,5 +130,16 @@ export class Publisher {
       this.#first = 0;
     }
     this.#pump();
+    if (this.#hasRoom) for (const resolve of this.#roomless.splice(0)) resolve();
   }
+}
+
+/** Resolves when the broker has confirmed all that these paths published, or at `end` (monotonic ms). */
+export async function confirmed(
+  paths: Iterable<{ readonly publisher: Publisher }>,
+  clock: Clock,
+  end = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  for (const { publisher } of paths)
+    while (publisher.oldest < Number.POSITIVE_INFINITY && clock.monotonic() < end) await sleep(5);
 }

@@ -32,7 +32,8 @@ export const snapshotName = "path";
 
 /**
  * The way of one stream's readings from intake to published result. Everything after the intake is computed from
- * readings in order, so that the journal, played through `replay`, brings it back to where it was.
+ * readings in order, so that the journal, played through `replay`, brings it back to where it was. Until it has caught
+ * up, readings that arrive are stored only: they are played in their turn.
  */
 export class StreamPath {
   readonly name: string;
@@ -52,6 +53,12 @@ export class StreamPath {
   committed: number;
   /** Readings that were committed since the start. */
   stored = 0;
+  /** Readings below it went through the pipeline; undefined once readings do as they arrive. */
+  #playedTo: number | undefined;
+  /** Where this life began to play the journal. */
+  replayedFrom: number;
+  /** Results below it were given in an earlier life. */
+  #silentTo = 0;
   /** Told after each commit that held readings of this stream. */
   onStored: (() => void) | undefined;
 
@@ -61,6 +68,7 @@ export class StreamPath {
     this.config = config;
     this.intake = intake;
     this.committed = intake.next;
+    this.replayedFrom = intake.next;
     this.#options = options;
     this.publisher = new Publisher({
       link,
@@ -107,13 +115,18 @@ export class StreamPath {
     values: Float64Array,
     flags: number,
   ): void => {
+    if (this.#playedTo === undefined) this.#take(source, sequence, ts, arrived, values, flags);
+  };
+
+  #take(source: number, sequence: number, ts: number, arrived: number, values: Float64Array, flags: number): void {
     this.#tracker?.heard(source, arrived);
     this.#pipeline?.push(source, sequence, ts, arrived, values, flags);
-  };
+  }
 
   /** Takes the results of one batch. */
   onResults(batch: BatchResult): void {
-    this.counters.inferences += batch.n;
+    // What an earlier life has given is computed again only for what builds on it.
+    for (let i = 0; i < batch.n; i++) if ((batch.sequences[i] as number) >= this.#silentTo) this.counters.inferences++;
     const card = this.#cards.get(batch.version);
     if (card) this.#tracker?.accept(batch, card, this.#options.clock.monotonic(), this.#give);
   }
@@ -124,6 +137,8 @@ export class StreamPath {
 
   /** Looks for sources that have fallen silent, and for windows that time has closed. */
   tick(): void {
+    // A replay is at another time.
+    if (this.isReplaying) return;
     const now = this.#options.clock.monotonic();
     this.#pipeline?.tick(now);
     this.#tracker?.tick(now, this.#give);
@@ -145,7 +160,8 @@ export class StreamPath {
     if (!this.#pipeline) return Math.min(this.publisher.oldest, this.committed);
     const inferred = this.#options.scheduler.inferredUpTo(this.name);
     // A cell that is open gives its window later: after a restart it would count as given.
-    return Math.min(inferred, this.#pipeline.openFrom, this.publisher.oldest, this.committed);
+    const played = this.#playedTo ?? Number.POSITIVE_INFINITY;
+    return Math.min(inferred, played, this.#pipeline.openFrom, this.publisher.oldest, this.committed);
   }
 
   /** A commit that held `readings` of this stream, up to `next`, is durable. */
@@ -159,12 +175,28 @@ export class StreamPath {
     this.counters.shed += readings;
   }
 
-  /** Before a replay: results up to `inferred` were given, those up to `next` may have been. */
-  recover(inferred: number, next: number): void {
+  /**
+   * Begins a replay: readings from `from` on come through `replay`, until `goLive`.
+   * @param inferred  results of readings below it were given
+   * @param next  results of readings from here on were not
+   */
+  beginReplay(from: number, inferred: number, next: number): void {
+    this.replayedFrom = from;
+    this.#playedTo = from;
+    this.#silentTo = inferred;
     this.#tracker?.recover(inferred - 1, next - 1);
   }
 
-  /** Plays readings [from, to) of a frame of the journal through pipeline and model. */
+  get isReplaying(): boolean {
+    return this.#playedTo !== undefined;
+  }
+
+  /** Readings that wait for their turn in a replay. */
+  get behind(): number {
+    return this.#playedTo === undefined ? 0 : this.intake.next - this.#playedTo;
+  }
+
+  /** Plays readings [from, to) of a frame through pipeline and model. */
   replay(frame: Frame, from = 0, to = frame.count): void {
     const { bootId } = this.#options.clock;
     const row = new Float64Array(frame.values.length);
@@ -172,20 +204,34 @@ export class StreamPath {
       for (let field = 0; field < row.length; field++) row[field] = frame.values[field]?.[i] ?? Number.NaN;
       // Monotonic times of another boot do not compare with this one's: such readings arrived "at the start".
       const arrived = frame.boot === bootId ? (frame.arrived[i] ?? 0) : 0;
-      this.onReading(frame.source[i] ?? 0, frame.first + i, frame.ts[i] ?? 0, arrived, row, frame.flags[i] ?? 0);
+      this.#take(frame.source[i] ?? 0, frame.first + i, frame.ts[i] ?? 0, arrived, row, frame.flags[i] ?? 0);
     }
+    this.#playedTo = frame.first + to;
   }
 
-  /** State of windows, statistics and verdicts; call it when no window waits for a result. */
-  snapshot(): Uint8Array | null {
+  /** Ends a replay that has played all that no commit has in hand: what waits in the intake goes next, then what arrives. */
+  goLive(): void {
+    const waiting = this.intake.waiting();
+    if (waiting) this.replay(waiting);
+    this.#playedTo = undefined;
+  }
+
+  /**
+   * State of windows and statistics now. Called once all windows so far have their results, the function that it gives
+   * adds that of the verdicts.
+   */
+  snapshot(): (() => Uint8Array) | null {
     if (!this.#pipeline || !this.#tracker) return null;
     const pipeline = this.#pipeline.snapshot();
-    const tracker = this.#tracker.snapshot();
-    const bytes = new Uint8Array(4 + pipeline.length + tracker.length);
-    new DataView(bytes.buffer).setUint32(0, pipeline.length);
-    bytes.set(pipeline, 4);
-    bytes.set(tracker, 4 + pipeline.length);
-    return bytes;
+    const judged = this.#tracker;
+    return () => {
+      const tracker = judged.snapshot();
+      const bytes = new Uint8Array(4 + pipeline.length + tracker.length);
+      new DataView(bytes.buffer).setUint32(0, pipeline.length);
+      bytes.set(pipeline, 4);
+      bytes.set(tracker, 4 + pipeline.length);
+      return bytes;
+    };
   }
 
   /** @returns false when the snapshot is of another configuration or version: the journal is played from its start then */

@@ -87,6 +87,7 @@ export function streamStatus(path: StreamPath) {
     published: publisher.counters.published,
     pending: intake.pending,
     stored: path.stored,
+    behind: path.behind,
     dropped: path.dropped,
     sources: path.sources.map(({ source, verdict, fill }) => ({
       source: renderSource(source),

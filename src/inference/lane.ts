@@ -63,6 +63,9 @@ export class Lane {
   readonly #frame: Uint8Array;
   readonly #batch: WindowColumns;
   #flying = 0;
+  /** Windows before the mark that are still to be done with, and who waits for it. */
+  #toMark = Number.POSITIVE_INFINITY;
+  #onMark: (() => void) | undefined;
   #msPerWindow = 0;
   #outputs: Record<string, Float32Array> = {};
   #outputsOf: HostedModel | undefined;
@@ -97,10 +100,36 @@ export class Lane {
     return this.queue.length + this.#flying;
   }
 
+  /**
+   * Calls `passed` once all windows that are here now are done with, and before any later one is; at once when none is.
+   * An earlier mark is forgotten.
+   */
+  mark(passed: () => void): void {
+    this.#toMark = this.outstanding;
+    this.#onMark = passed;
+    this.#pass(0);
+  }
+
+  #pass(count: number): void {
+    this.#toMark -= count;
+    if (this.#toMark > 0) return;
+    const passed = this.#onMark;
+    this.#toMark = Number.POSITIVE_INFINITY;
+    this.#onMark = undefined;
+    passed?.();
+  }
+
+  /** Forgets the oldest `count` windows that wait. */
+  drop(count: number): void {
+    this.queue.drop(count);
+    // Some may lie behind the mark; the batch that is under way lies before it.
+    this.#pass(Math.min(count, this.#toMark - this.#flying));
+  }
+
   /** Fills the batch with the oldest windows; the frame to send, and how many they are. */
   fill(now: number): { frame: Uint8Array; count: number } {
     const inTime = this.#msPerWindow > 0 ? Math.max(1, Math.floor(this.#turnMs / this.#msPerWindow)) : this.#maxBatch;
-    const count = Math.min(this.queue.length, this.#maxBatch, inTime);
+    const count = Math.min(this.queue.length, this.#maxBatch, inTime, this.#toMark);
     this.queue.take(count, this.#batch);
     this.#flying = count;
     if (count >= busyBatch) this.#restsUntil = now + restMs;
@@ -144,6 +173,7 @@ export class Lane {
   land(): number {
     const count = this.#flying;
     this.#flying = 0;
+    this.#pass(count);
     return count;
   }
 }

@@ -114,6 +114,11 @@ export class Scheduler {
     return this.#lanes.get(stream)?.oldest ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Calls `then` once every window enqueued so far has its result or was given up, and before a later one has. */
+  passed(stream: string, then: () => void): void {
+    this.#lane(stream).mark(then);
+  }
+
   get isSaturated(): boolean {
     return this.#isSaturated;
   }
@@ -146,15 +151,15 @@ export class Scheduler {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Windows that may be enqueued at once after `room`, without the oldest being given up. */
+  /** Windows that may be enqueued at once after `room`, without the stream being saturated by them. */
   roomOf(stream: string): number {
-    return Math.max(1, Math.floor(this.#lane(stream).queue.limit / 2));
+    return Math.max(1, Math.floor(this.#lane(stream).queue.limit / 8));
   }
 
-  /** Resolves when at most half of the stream's room is taken: for a source that can wait, like a replay. */
+  /** Resolves when at most a quarter of the stream's room is taken: for a source that can wait, like a replay. */
   room(stream: string): Promise<void> {
     const lane = this.#lane(stream);
-    if (lane.queue.length * 2 <= lane.queue.limit) return Promise.resolve();
+    if (lane.queue.length * 4 <= lane.queue.limit) return Promise.resolve();
     return new Promise((resolve) => this.#roomless.push({ lane, resolve }));
   }
 
@@ -219,7 +224,7 @@ export class Scheduler {
       this.#options.onCrowded?.(false);
     }
     if (this.#roomless.length > 0) {
-      const hasRoom = ({ lane }: { lane: Lane }) => lane.queue.length * 2 <= lane.queue.limit;
+      const hasRoom = ({ lane }: { lane: Lane }) => lane.queue.length * 4 <= lane.queue.limit;
       const ready = this.#roomless.filter(hasRoom);
       this.#roomless = this.#roomless.filter((waiting) => !hasRoom(waiting));
       for (const { resolve } of ready) resolve();
@@ -253,7 +258,7 @@ export class Scheduler {
   /** Makes room by dropping the oldest windows, some at a time so that it does not cost each window. */
   #shed(lane: Lane): void {
     const n = Math.max(1, lane.queue.limit >> 6);
-    lane.queue.drop(n);
+    lane.drop(n);
     lane.counters.shed += n;
     this.#options.onLost?.({ stream: lane.stream, n, reason: "overflow" });
   }

@@ -61,11 +61,11 @@ export class Columns {
     this.#payloadBytes += copy.length;
   }
 
-  /** Hands over what has gathered and starts anew. */
-  take(identity: Pick<Frame, "stream" | "first" | "boot" | "wallOffset">): Frame | null {
+  /** What has gathered, as a frame of its own. */
+  copy(identity: Pick<Frame, "stream" | "first" | "boot" | "wallOffset">): Frame | null {
     const count = this.#count;
     if (count === 0) return null;
-    const frame: Frame = {
+    return {
       ...identity,
       fields: this.#fields,
       count,
@@ -76,6 +76,13 @@ export class Columns {
       values: this.#values.map((column) => column.slice(0, count)),
       ...(this.#keepsPayload ? { payloads: this.#payloads } : {}),
     };
+  }
+
+  /** Hands over what has gathered and starts anew. */
+  take(identity: Pick<Frame, "stream" | "first" | "boot" | "wallOffset">): Frame | null {
+    const frame = this.copy(identity);
+    if (!frame) return null;
+    const { count } = frame;
     this.#count = 0;
     this.#payloads = [];
     this.#payloadBytes = 0;

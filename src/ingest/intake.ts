@@ -163,16 +163,21 @@ export class Intake {
    * readings start a new frame; the sources come again until `markStored`.
    */
   take(): { frame: Frame | null; newSources: Source[] } {
-    const { clock } = this.#options;
-    const frame = this.#columns.take({
-      stream: this.name,
-      first: this.#first,
-      boot: clock.bootId,
-      // Of now, not of each arrival: when the clock was set in between, the newer time is the better one.
-      wallOffset: Math.round(clock.now() - clock.monotonic()),
-    });
+    const frame = this.#columns.take(this.#identity());
     this.#first = this.#next;
     return { frame, newSources: this.#sources.unstored };
+  }
+
+  /** What waits for a commit, left where it is. */
+  waiting(): Frame | null {
+    return this.#columns.copy(this.#identity());
+  }
+
+  #identity() {
+    const { clock } = this.#options;
+    // Of now, not of each arrival: when the clock was set in between, the newer time is the better one.
+    const wallOffset = Math.round(clock.now() - clock.monotonic());
+    return { stream: this.name, first: this.#first, boot: clock.bootId, wallOffset };
   }
 
   /** The journal has the first `count` sources. */

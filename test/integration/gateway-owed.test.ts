@@ -35,9 +35,9 @@ describeReal("a daemon that owes results", () => {
     owe(daemon.dataDir, owed);
     await daemon.start();
     await sensors.raw("motes/m0/env", JSON.stringify({ ts: 1.7e12 + owed * 1_000, humidity: 40, temperature: 20 }));
-    const given = await results(listener, owed + 1 - 15);
+    const given = await results(listener, owed + 1 - 15, 120_000);
     expect(given.length).toBe(owed + 1 - 15);
     expect(given.map(({ ts }) => (ts - 1.7e12) / 1_000)).toEqual(given.map((_, i) => i + 15));
     expect(given.map((result) => "repeated" in result).lastIndexOf(true)).toBe(owed - 1 - 15);
-  });
+  }, 180_000);
 });

@@ -170,7 +170,7 @@ export class Daemon {
   }
 
   /** Waits until the daemon's status is as wished; fails when it ends first. */
-  async eventually(holds: (status: Status) => boolean, what: string, timeoutMs = 20_000): Promise<Status> {
+  async eventually(holds: (status: Status) => boolean, what: string, timeoutMs = 60_000): Promise<Status> {
     const end = performance.now() + timeoutMs;
     let last: Status | undefined;
     while (performance.now() < end) {

@@ -72,7 +72,7 @@ function renderStream(name: string, stream: Stream, { buffer }: DaemonStatus, ra
   const width = Math.max(8, ...sources.slice(0, maxSources).map(({ source }) => source.length));
   return [
     `${name}  ${stream.topic}${stream.model === null ? "" : ` -> ${stream.model}`}`,
-    `  ${n(stream.readings)} readings${rate === null ? "" : ` (${rate < 10 ? rate.toFixed(1) : n(rate)}/s)`}, ${n(stream.inferences)} inferences, ${n(stream.published)} results published, ${n(stream.dead)} dead letters`,
+    `  ${n(stream.readings)} readings${rate === null ? "" : ` (${rate < 10 ? rate.toFixed(1) : n(rate)}/s)`}, ${n(stream.inferences)} inferences, ${n(stream.published)} results published, ${n(stream.dead)} dead letters${stream.behind > 0 ? `; ${n(stream.behind)} readings of before are being judged` : ""}`,
     `  ${n(stored?.readings ?? 0)} stored in ${renderBytes(stored?.bytes ?? 0)}${lost.length === 0 ? "" : `; left out: ${lost.join(", ")}`}`,
     ...sources
       .slice(0, maxSources)

@@ -189,3 +189,35 @@ test("while paused nothing is sent, and nothing lost", async () => {
   await host.runs[0]?.answer();
   expect(sequences()).toEqual([0, 1, 2, 3]);
 });
+
+test("a mark is passed when the windows before it have their results, and before a later one has", async () => {
+  const { scheduler, host, send, sequences } = schedule();
+  const marks: number[][] = [];
+  const mark = () => scheduler.passed("s", () => marks.push(sequences()));
+  mark();
+  expect(marks).toEqual([[]]);
+  await send(0, 2);
+  await send(2, 2);
+  mark();
+  await send(4, 3);
+  await host.runs[0]?.answer();
+  // The next batch ends at the mark, though more would go.
+  expect([host.runs[1]?.count, marks.length]).toEqual([2, 1]);
+  await host.runs[1]?.answer();
+  expect(marks[1]).toEqual([0, 1, 2, 3]);
+  await host.runs[2]?.answer();
+  expect([sequences(), marks.length]).toEqual([range(0, 7), 2]);
+});
+
+test("windows that are given up bring a mark nearer, too", async () => {
+  const { scheduler, host, send, sequences } = schedule({ maxWaiting: 64 });
+  const marks: number[][] = [];
+  await send(0, 1);
+  await send(1, 2);
+  scheduler.passed("s", () => marks.push(sequences()));
+  // Room for 64: the three oldest that wait go, among them both that lie before the mark.
+  await send(3, 65);
+  expect(marks).toEqual([]);
+  await host.runs[0]?.answer();
+  expect(marks).toEqual([[0]]);
+});

@@ -1,0 +1,91 @@
+import { expect, it } from "vitest";
+import { runsOf as runs } from "../../support/killed-lives.ts";
+import { Disk, Life } from "../../support/path-world.ts";
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+/** A disk with so many readings, none of which has its result. */
+function owing(readings: number): Disk {
+  const disk = new Disk();
+  disk.add(readings);
+  return disk;
+}
+
+it("gives what is owed no faster than the broker confirms it", async () => {
+  const disk = owing(10_000);
+  const life = new Life(disk, {}, { limit: 0 });
+  const recovered = life.recover();
+  await pause();
+  await pause();
+  await pause();
+  expect(life.path.behind).toBeGreaterThan(1_000);
+  life.confirm(1e9);
+  await recovered;
+  await life.settled();
+  expect(runs(life.given)).toEqual(["1-9999"]);
+  expect([life.path.behind, life.path.publisher.counters.failed]).toEqual([0, 0]);
+});
+
+it("brings the work forward in a life that ends before it has caught up", async () => {
+  const disk = owing(10_000);
+  const life = new Life(disk, {}, { limit: 6_000 });
+  const recovered = life.recover();
+  while (life.path.publisher.counters.published < 6_000) await pause();
+  life.ending.abort();
+  await recovered;
+  expect(disk.inferred).toBeGreaterThan(1_000);
+  expect(disk.inferred).toBeLessThanOrEqual(6_001);
+  const { inferred } = disk;
+  const next = new Life(disk);
+  await next.recover();
+  await next.settled();
+  expect(runs(next.given)).toEqual([`${inferred}-9999`]);
+});
+
+it("judges what arrives meanwhile in its turn, and calls only the earlier repeated", async () => {
+  const disk = owing(5_000);
+  const life = new Life(disk, {}, { limit: 0 });
+  const recovery = await life.prepare();
+  life.take(5_000, 5_500);
+  const recovered = recovery.run(life.ending.signal);
+  await pause();
+  life.confirm(1e9);
+  life.take(5_500, 5_600);
+  await recovered;
+  life.take(5_600, 5_601);
+  await life.settled();
+  expect(runs(life.given)).toEqual(["1-5600"]);
+  expect(life.results.filter((result) => "repeated" in result).length).toBe(4_999);
+});
+
+it("counts no inference that an earlier life has given", async () => {
+  const disk = owing(1_000);
+  disk.inferred = 600;
+  const life = new Life(disk);
+  await life.recover();
+  await life.settled();
+  expect([life.given.length, life.path.counters.inferences]).toEqual([400, 400]);
+});
+
+it("takes snapshots of a stream that never stands still, and none that leaves a result ungiven", async () => {
+  const disk = new Disk();
+  const life = new Life(disk);
+  await life.recover();
+  for (let n = 0; n < 25_000; n += 1_000) {
+    life.take(n, n + 1_000);
+    // Windows wait for their results, and results for the broker, whenever it looks.
+    expect(life.scheduler.outstanding).toBeGreaterThan(0);
+    const snapshot = life.snapshots.of(life.path);
+    if (snapshot) life.collector.addSnapshot(snapshot);
+    await pause();
+    await life.committer.flush();
+  }
+  expect(disk.saved?.sequence).toBeGreaterThanOrEqual(10_000);
+  const played = disk.next - (disk.saved?.sequence ?? 0);
+  const next = new Life(disk);
+  const before = disk.inferred;
+  await next.recover();
+  expect(played).toBeLessThanOrEqual(15_000);
+  await next.settled();
+  expect(runs(next.given)).toEqual([`${before}-24999`]);
+});
