@@ -1,6 +1,9 @@
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { env, InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Tensor, type TensorType, tensor } from "../base/tensor.ts";
+
+/** Version of onnxruntime. */
+export const runtimeVersion: string = env.versions.node ?? env.versions.common;
 
 /** Where a model runs, in order of preference; onnxruntime places what the first cannot do on the next. */
 export type Provider = "cpu" | "cuda" | "tensorrt";

@@ -4,10 +4,11 @@ import { fileURLToPath } from "node:url";
 import { reasonOf } from "../base/errors.ts";
 import { type FrameHead, FrameReader } from "./framing.ts";
 
-/** Where the entry lies: beside this file, under the same extension (.ts in a clone, .js in a package). */
-const entry = fileURLToPath(
-  new URL(`./model-process.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url),
-);
+/** Where an entry lies: beside its parent's file, under the same extension (.ts in a clone, .js in a package). */
+export const entryBeside = (url: string, name: string): string =>
+  fileURLToPath(new URL(`./${name}.${url.endsWith(".ts") ? "ts" : "js"}`, url));
+
+const modelProcess = entryBeside(import.meta.url, "model-process");
 
 /** What a model process may see of the environment: where libraries are. Never a secret, never options for Node. */
 const passedOn = /^(PATH|LD_LIBRARY_PATH|CUDA_[A-Z_]+|NVIDIA_[A-Z_]+|LANG|LC_ALL|TZ)$/;
@@ -18,6 +19,8 @@ const lastWordsBytes = 2_048;
 export type ChildEnd = { readonly code: number | null; readonly signal: string | null; readonly lastWords: string };
 
 export type ChildOptions = {
+  /** File that the process runs. Default: that of the model process. */
+  readonly entry?: string;
   readonly niceness: number;
   readonly oomScore: number;
   onFrame(head: FrameHead, body: Uint8Array): void;
@@ -25,12 +28,12 @@ export type ChildOptions = {
   onEnd(end: ChildEnd): void;
 };
 
-/** One life of the model process. */
+/** One life of the model process, or of another that speaks in its frames on file descriptor 3. */
 export class ModelChild {
   readonly #process: ChildProcess;
   readonly #socket: Duplex;
 
-  constructor({ niceness, oomScore, onFrame, onEnd }: ChildOptions) {
+  constructor({ entry = modelProcess, niceness, oomScore, onFrame, onEnd }: ChildOptions) {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passedOn.test(name)));
     const child = spawn(
       process.execPath,
@@ -78,12 +81,21 @@ export class ModelChild {
     if (!this.#socket.destroyed) this.#socket.write(frame);
   }
 
+  /** Resolves when the socket takes more: whoever sends much must wait for it. */
+  async sent(frame: Uint8Array): Promise<void> {
+    if (this.#socket.destroyed || this.#socket.write(frame)) return;
+    await new Promise<void>((resolve) => {
+      this.#socket.once("drain", resolve);
+      this.#socket.once("close", resolve);
+    });
+  }
+
   /** Asks it to end; what it has not answered by then stays unanswered. */
   finish(): void {
     this.#socket.end();
   }
 
-  kill(): void {
-    this.#process.kill("SIGKILL");
+  kill(signal: "SIGTERM" | "SIGKILL" = "SIGKILL"): void {
+    this.#process.kill(signal);
   }
 }

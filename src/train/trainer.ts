@@ -44,9 +44,13 @@ export type TrainingProgress = {
 export type TrainingHooks = {
   readonly signal: AbortSignal;
   onProgress?(progress: TrainingProgress): void;
-  /** Called at the end of each epoch, after `saveEveryMs`, and when it is stopped. The state must be read before it resolves. */
+  /**
+   * Called at the end of an epoch, after `saveEveryMs` within a long one, and when it is stopped. Ends of epochs that follow
+   * the last call within `saveApartMs` are passed over. The state must be read before it resolves.
+   */
   save?(state: TrainerState): Promise<void>;
   readonly saveEveryMs?: number;
+  readonly saveApartMs?: number;
   /** Called between runs; training waits for it. */
   breathe?(): Promise<void>;
   /** How long a run lasts, at best. Default 30 ms: whoever needs the processor gets it between two. */
@@ -135,7 +139,7 @@ export class Trainer {
   /** Trains until the epochs are done, it gets no better, it diverges or the signal stops it. */
   async run(hooks: TrainingHooks): Promise<TrainingOutcome> {
     const { settings } = this.#inputs;
-    const { signal, save, saveEveryMs = Number.POSITIVE_INFINITY } = hooks;
+    const { signal, save, saveEveryMs = Number.POSITIVE_INFINITY, saveApartMs = 0 } = hooks;
     const start = { at: performance.now(), steps: this.#stepsDone };
     let saved = performance.now();
     while (this.#state.epoch < settings.epochs) {
@@ -156,7 +160,7 @@ export class Trainer {
       }
       const ended = this.#state.history.at(-1);
       hooks.onProgress?.({ ...progress, ...(isEnd && ended ? { ended } : {}) });
-      if (!isEnd && performance.now() - saved < saveEveryMs) continue;
+      if (performance.now() - saved < (isEnd ? saveApartMs : saveEveryMs)) continue;
       await save?.(this.#state);
       saved = performance.now();
     }

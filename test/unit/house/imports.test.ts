@@ -17,7 +17,7 @@ const mayImport: Record<string, readonly string[]> = {
   ingest: ["base", "config", "wire", "preprocess"],
   inference: ["base", "drivers", "config", "crypto", "onnx", "preprocess"],
   buffer: ["base", "drivers", "config", "crypto"],
-  train: ["base", "drivers", "config", "onnx", "autodiff", "preprocess", "inference", "buffer"],
+  train: ["base", "drivers", "config", "crypto", "onnx", "autodiff", "preprocess", "inference", "buffer"],
   federated: ["base", "config", "crypto", "wire", "onnx", "buffer", "train"],
   hybrid: ["base", "config", "crypto", "wire", "inference", "preprocess"],
   control: ["base", "config", "crypto", "wire", "inference", "buffer"],

@@ -1,0 +1,90 @@
+import { TidegateError } from "../base/errors.ts";
+import { within } from "../base/lifecycle.ts";
+import { decodeBody, encodeFrame } from "../inference/framing.ts";
+import { type ChildEnd, entryBeside, ModelChild } from "../inference/model-child.ts";
+import type { ReadingSlice, TrainingEvent, TrainingJob, TrainingResult } from "./training-job.ts";
+
+/** Kinds of frames between a trainer process and its parent. */
+export const trainerKinds = { job: 1, readings: 2, end: 3, ready: 10, event: 11, result: 12, failed: 13 } as const;
+
+export type TrainerOptions = {
+  readonly job: TrainingJob;
+  /** The readings, slice by slice: the next is asked for when the process has taken the last. */
+  readonly readings: AsyncIterable<ReadingSlice> | Iterable<ReadingSlice>;
+  /** Stops it; what was learnt is in the checkpoint. */
+  readonly signal: AbortSignal;
+  readonly niceness?: number;
+  readonly onEvent?: (event: TrainingEvent) => void;
+  readonly onStart?: (pid: number) => void;
+};
+
+/** First of all processes to go when memory runs out. */
+const oomScore = 1_000;
+/** Time for the last checkpoint once it was asked to stop. */
+const stopMs = 15_000;
+
+const noHead = { id: 0, model: 0, count: 0, width: 0 };
+
+/**
+ * Does a job in a process of its own: niced, the first to go when memory runs out, and gone afterwards.
+ *
+ * @throws TidegateError TRAINER_ENDED when it was killed or ran out of memory; and whatever its work raises
+ */
+export async function trainInChild(options: TrainerOptions): Promise<TrainingResult> {
+  const { job, readings, signal, niceness = 10, onEvent, onStart } = options;
+  const done = Promise.withResolvers<TrainingResult>();
+  const child = new ModelChild({
+    entry: entryBeside(import.meta.url, "trainer-process"),
+    niceness,
+    oomScore,
+    onFrame: ({ kind }, body) => {
+      const value = decodeBody(body);
+      if (kind === trainerKinds.ready) onStart?.((value as { pid: number }).pid);
+      else if (kind === trainerKinds.event) onEvent?.(value as TrainingEvent);
+      else if (kind === trainerKinds.result) done.resolve(value as TrainingResult);
+      else if (kind === trainerKinds.failed) done.reject(TidegateError.from(value as { code: string }));
+    },
+    onEnd: (end) => done.reject(new TidegateError("TRAINER_ENDED", { reason: reasonOfEnd(end) })),
+  });
+  const stop = () => child.kill("SIGTERM");
+  signal.addEventListener("abort", stop, { once: true });
+  // What it says is waited for below; a process that ends while it is fed must not go unheard.
+  let isDone = false;
+  const settled = () => {
+    isDone = true;
+  };
+  done.promise.then(settled, settled);
+  try {
+    await child.sent(encodeFrame({ ...noHead, kind: trainerKinds.job }, job));
+    for await (const slice of readings) {
+      if (signal.aborted || isDone) break;
+      await child.sent(encodeFrame({ ...noHead, kind: trainerKinds.readings }, slice));
+    }
+    child.send(encodeFrame({ ...noHead, kind: trainerKinds.end }, null));
+    if (signal.aborted) stop();
+    return await (signal.aborted
+      ? within(done.promise, stopMs, "the trainer process")
+      : untilStopped(done.promise, signal));
+  } finally {
+    signal.removeEventListener("abort", stop);
+    child.finish();
+    // It has said what it had to say, or never will.
+    setTimeout(() => child.kill(), stopMs).unref();
+  }
+}
+
+/** Waits as long as it takes; once the signal has come, no longer than a checkpoint takes. */
+function untilStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () => within(work, stopMs, "the trainer process").then(resolve, reject);
+    signal.addEventListener("abort", late, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", late));
+  });
+}
+
+function reasonOfEnd({ code, signal, lastWords }: ChildEnd): string {
+  if (signal === "SIGKILL") return "it was killed, as the kernel does when memory runs out";
+  const isOut = /heap out of memory|bad_alloc|Cannot allocate/i.test(lastWords);
+  if (isOut) return "memory ran out";
+  return `${signal ?? `exit code ${code}`}${lastWords ? `: ${lastWords.split("\n").at(-1)}` : ""}`;
+}

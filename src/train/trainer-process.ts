@@ -1,0 +1,124 @@
+import { writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { getPriority, setPriority } from "node:os";
+import { reasonOf, TidegateError } from "../base/errors.ts";
+import { open, seal } from "../crypto/sealing.ts";
+import { decodeBody, encodeFrame, type FrameHead, FrameReader } from "../inference/framing.ts";
+import type { Sealer } from "./checkpoint.ts";
+import { splitOf } from "./splits.ts";
+import { trainerKinds } from "./trainer-child.ts";
+import type { ReadingSlice, TrainingEvent, TrainingJob } from "./training-job.ts";
+import { work } from "./training-work.ts";
+import { WindowData } from "./window-data.ts";
+
+// The entry of the trainer process: one job, then it ends. It takes the job and its readings as frames on file
+// descriptor 3 and tells how it gets on; readings are taken as fast as they are made into examples, and no faster.
+
+const conversationFd = 3;
+/** Events of progress are at least so far apart; ends of epochs too, since epochs can be shorter. */
+const tellEveryMs = 100;
+const readBufferBytes = 1 << 18;
+
+const stop = new AbortController();
+const buffer = new Uint8Array(readBufferBytes);
+const reader = new FrameReader(receive);
+const socket = new Socket({
+  fd: conversationFd,
+  onread: {
+    buffer,
+    callback: (bytes) => {
+      guard(() => reader.push(buffer.subarray(0, bytes)));
+      return true;
+    },
+  },
+} as ConstructorParameters<typeof Socket>[0] & object);
+
+let job: TrainingJob | undefined;
+let readings: WindowData | undefined;
+let told = 0;
+
+function receive(head: FrameHead, body: Uint8Array): void {
+  switch (head.kind) {
+    case trainerKinds.job:
+      job = decodeBody(body) as TrainingJob;
+      readings = new WindowData({ ...job.data, card: job.card, seed: job.settings.seed });
+      return;
+    case trainerKinds.readings: {
+      const { frame, sources } = decodeBody(body) as ReadingSlice;
+      readings?.frame(frame, sources);
+      return;
+    }
+    case trainerKinds.end:
+      void train().then(leave, fail);
+  }
+}
+
+async function train(): Promise<void> {
+  if (!job || !readings) throw new TidegateError("BUG", { detail: "the end of the readings came before the job" });
+  const data = readings.finish();
+  readings = undefined;
+  const sealer = sealerOf(job.checkpoint?.key);
+  const split = splitOf(data, job.settings.seed);
+  const result = await work(job, data, split, { signal: stop.signal, sealer, tell });
+  say(trainerKinds.result, result);
+}
+
+function sealerOf(key: Uint8Array | undefined): Sealer | undefined {
+  if (!key) return undefined;
+  return { seal: (plain) => seal(plain, key), open: (sealed) => open(sealed, key) };
+}
+
+function tell(event: TrainingEvent): void {
+  const now = performance.now();
+  if (event.event === "progress") {
+    const isLast = event.epoch === event.epochs && event.ended !== undefined;
+    if (now - told < tellEveryMs && !isLast) return;
+    told = now;
+  }
+  say(trainerKinds.event, event);
+}
+
+function say(kind: number, value: unknown): void {
+  if (!socket.destroyed) socket.write(encodeFrame({ kind, id: 0, model: 0, count: 0, width: 0 }, value));
+}
+
+function fail(thrown: unknown): void {
+  const error = thrown instanceof TidegateError ? thrown : new TidegateError("BUG", { detail: reasonOf(thrown) });
+  say(trainerKinds.failed, error.toJSON());
+  leave();
+}
+
+function guard(action: () => void): void {
+  try {
+    action();
+  } catch (thrown) {
+    fail(thrown);
+  }
+}
+
+/** Ends once what was said is with the parent. */
+function leave(): void {
+  if (socket.destroyed) process.exit(0);
+  socket.end(() => process.exit(0));
+}
+
+/** Under memory pressure the kernel takes this process first, and under load it leaves the processor to all others. */
+function stepBack(niceness: number, oomScore: number) {
+  let written: number | null = oomScore;
+  try {
+    setPriority(niceness);
+    writeFileSync("/proc/self/oom_score_adj", String(oomScore));
+  } catch {
+    written = null;
+  }
+  return { pid: process.pid, niceness: getPriority(), oomScore: written };
+}
+
+const [niceness = "10", oomScore = "1000"] = process.argv.slice(2);
+const ready = stepBack(Number(niceness), Number(oomScore));
+// Without its parent nobody would take what it gives; the checkpoint is kept.
+for (const event of ["end", "close", "error"]) socket.on(event, () => stop.abort());
+process.on("SIGTERM", () => stop.abort());
+// A terminal's Ctrl-C goes to the whole group; the parent decides when this process ends.
+process.on("SIGINT", () => {});
+say(trainerKinds.ready, ready);

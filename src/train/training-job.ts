@@ -1,0 +1,81 @@
+import type { TidegateError } from "../base/errors.ts";
+import type { Frame, Source } from "../base/frame.ts";
+import type { Card } from "../inference/card.ts";
+import type { Calibration } from "./calibrate.ts";
+import type { Standing } from "./circumstances.ts";
+import type { DataManifest } from "./data-set.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { GateLimits } from "./gates.ts";
+import type { TrainingSettings } from "./schedule.ts";
+import type { TrainingOutcome, TrainingProgress } from "./trainer.ts";
+import type { EpochFigures } from "./trainer-state.ts";
+import type { WindowDataOptions } from "./window-data.ts";
+
+/** What a trainer process is asked to do. A plain object: it crosses the border of processes. */
+export type TrainingJob = {
+  readonly card: Card;
+  /** model.onnx, as it is in use. */
+  readonly model: Uint8Array;
+  /** model.onnx of the version that shipped, which an anchor holds the weights to. Default: `model`. */
+  readonly shipped?: Uint8Array;
+  readonly settings: TrainingSettings;
+  /** Readings of a stream follow as frames. */
+  readonly data: Omit<WindowDataOptions, "labels" | "seed" | "card">;
+  readonly threads: number;
+  /** Longest run, ms: whoever needs the processor gets it between two. */
+  readonly runMs?: number;
+  readonly limits: GateLimits;
+  readonly checkpoint?: CheckpointOrder;
+  /** Version of Tidegate. */
+  readonly version: string;
+};
+
+export type CheckpointOrder = {
+  readonly file: string;
+  /** Seals it; absent: it is written as it is. */
+  readonly key?: Uint8Array;
+  /** Longest time between two, ms. */
+  readonly everyMs: number;
+  /**
+   * `auto`: go on from one that fits, else begin anew and say why. `require`: refuse one that belongs to something
+   * else. `fresh`: begin anew.
+   */
+  readonly resume: "auto" | "require" | "fresh";
+};
+
+/** One slice of a stream's readings. @see Frame */
+export type ReadingSlice = { readonly frame: Frame; readonly sources: readonly Source[] };
+
+/** What is told while a job goes on. */
+export type TrainingEvent =
+  | { readonly event: "data"; readonly manifest: DataManifest; readonly parts: Readonly<Record<string, number>> }
+  | ({ readonly event: "resumed"; readonly epoch: number; readonly step: number } & Standing)
+  | { readonly event: "anew"; readonly reasons: readonly string[] }
+  | ({ readonly event: "progress" } & TrainingProgress)
+  | { readonly event: "waiting"; readonly reason: string }
+  | { readonly event: "going-on" };
+
+/** A model that was trained, and what it is worth. */
+export type Candidate = {
+  /** model.onnx with its new statistics, weights and threshold. */
+  readonly model: Uint8Array;
+  /** Absent when the card asks for none. */
+  readonly calibration?: Calibration;
+  /** Of the new model, and of the one in use, on the same examples. */
+  readonly evaluation: Evaluation;
+  readonly active: Evaluation;
+};
+
+/** What came of a job. */
+export type TrainingResult = {
+  readonly ended: TrainingOutcome["ended"];
+  readonly best: TrainingOutcome["best"];
+  readonly history: readonly EpochFigures[];
+  /** Why it ended, when the loss was not finite. */
+  readonly fault?: ReturnType<TidegateError["toJSON"]>;
+  /** Absent when nothing was learnt, or when it was stopped. */
+  readonly candidate?: Candidate;
+  readonly manifest: DataManifest;
+  readonly engine: string;
+  readonly seconds: number;
+};

@@ -1,0 +1,195 @@
+import { setTimeout } from "node:timers/promises";
+import { clone } from "@bufbuild/protobuf";
+import { FlatParameters } from "../autodiff/flat-parameters.ts";
+import { TidegateError } from "../base/errors.ts";
+import { loadSession, runtimeVersion } from "../drivers/onnxruntime.ts";
+import { decodeModel, encodeModel } from "../onnx/model-file.ts";
+import { type ModelProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
+import { calibrate } from "./calibrate.ts";
+import { CheckpointFile, type Sealer } from "./checkpoint.ts";
+import { type Circumstances, describeCpu, sha256, standingOf } from "./circumstances.ts";
+import type { DataSet, Split } from "./data-set.ts";
+import { evaluate } from "./evaluate.ts";
+import { fitStatistics } from "./fit.ts";
+import { closedGate, readDevice } from "./gates.ts";
+import { Trainer, type TrainingHooks, type TrainingOutcome } from "./trainer.ts";
+import type { TrainerState } from "./trainer-state.ts";
+import type { Candidate, TrainingEvent, TrainingJob, TrainingResult } from "./training-job.ts";
+import { trainedTensors } from "./training-plan.ts";
+
+export type WorkHooks = {
+  readonly signal: AbortSignal;
+  readonly sealer?: Sealer | undefined;
+  tell(event: TrainingEvent): void;
+};
+
+const lookEveryMs = 1_000;
+const waitMs = 5_000;
+/** Epochs can be shorter than what it costs a memory card to save one, ms. */
+const saveApart = 1_000;
+
+/**
+ * Does a job on its data: statistics, weights, and what the new model is worth. Runs models on the calling thread: for
+ * the trainer's process.
+ *
+ * @throws TidegateError CARD_UNTRAINABLE, MODEL_UNTRAINABLE, DATA_UNUSABLE, DATA_TOO_LITTLE, CHECKPOINT_MISMATCH, …
+ */
+export async function work(job: TrainingJob, data: DataSet, split: Split, hooks: WorkHooks): Promise<TrainingResult> {
+  const { card, settings, threads } = job;
+  const began = performance.now();
+  const parts = Object.fromEntries(Object.entries(split).map(([name, { length }]) => [name, length]));
+  hooks.tell({ event: "data", manifest: data.manifest, parts });
+  const model = decodeModel(job.model, card.name);
+  await fitStatistics(model, card, data, split.train, { threads });
+  const trainer = await Trainer.open({
+    card,
+    model,
+    data,
+    split,
+    settings,
+    ...baseOf(job),
+    load: (bytes) => loadSession(bytes, { threads, logSeverity: 4 }),
+  });
+  try {
+    const engine = `tidegate ${job.version}, onnxruntime ${runtimeVersion}, node ${process.version}`;
+    const circumstances: Circumstances = {
+      model: sha256(job.model),
+      graph: sha256(encodeModel(trainer.graph.model)),
+      settings,
+      data: data.manifest,
+      split: sha256(...Object.values(split).map((numbers) => new Uint8Array(numbers.buffer))),
+      engine,
+      cpu: describeCpu(),
+      threads,
+    };
+    const file = job.checkpoint && new CheckpointFile(job.checkpoint.file, hooks.sealer);
+    if (file && job.checkpoint) await resume(trainer, file, job.checkpoint.resume, circumstances, hooks);
+    const outcome = await trainer.run({ ...trainingHooks(job, hooks), ...saving(job, file, circumstances) });
+    const { ended, best, history, fault } = outcome;
+    if (ended !== "stopped") await file?.remove();
+    const learnt = ended !== "stopped" && best !== null ? withWeights(model, trainer, outcome) : undefined;
+    return {
+      ended,
+      best,
+      history,
+      ...(fault ? { fault: fault.toJSON() } : {}),
+      ...(learnt ? { candidate: await measured(learnt, job, data, split) } : {}),
+      manifest: data.manifest,
+      engine,
+      seconds: (performance.now() - began) / 1000,
+    };
+  } finally {
+    await trainer.close();
+  }
+}
+
+/** Gives the new model its threshold, and measures it beside the one in use on examples that neither has seen. */
+async function measured(model: ModelProto, job: TrainingJob, data: DataSet, split: Split): Promise<Candidate> {
+  const { card, threads } = job;
+  const calibration = await calibrate(model, card, data, split.calibration, { threads });
+  const active = decodeModel(job.model, card.name);
+  return {
+    model: encodeModel(model),
+    ...(calibration ? { calibration } : {}),
+    evaluation: await evaluate(model, card, data, split.test, { threads }),
+    active: await evaluate(active, card, data, split.test, { threads }),
+  };
+}
+
+/** Weights of the shipped version, when it has the same tensors: a version of another shape is no anchor. */
+function baseOf({ card, model, shipped }: TrainingJob): { base?: Float32Array } {
+  if (!shipped) return {};
+  const names = trainedTensors(card, decodeModel(model, card.name));
+  const pack = (bytes: Uint8Array) => {
+    const proto = decodeModel(bytes, card.name);
+    const parameters = FlatParameters.of(proto, names);
+    return { layout: JSON.stringify(parameters.slices), weights: parameters.pack(proto) };
+  };
+  try {
+    const base = pack(shipped);
+    return base.layout === pack(model).layout ? { base: base.weights } : {};
+  } catch (thrown) {
+    if (thrown instanceof TidegateError && thrown.code === "MODEL_UNTRAINABLE") return {};
+    throw thrown;
+  }
+}
+
+function withWeights(model: ModelProto, trainer: Trainer, { weights, moments }: TrainingOutcome): ModelProto {
+  const learnt = clone(ModelProtoSchema, model);
+  trainer.graph.parameters.unpack(weights, learnt);
+  trainer.graph.moments.unpack(moments, learnt);
+  return learnt;
+}
+
+/** Takes up a checkpoint where that is right, and tells what was done. */
+async function resume(
+  trainer: Trainer,
+  file: CheckpointFile,
+  mode: "auto" | "require" | "fresh",
+  now: Circumstances,
+  { tell }: WorkHooks,
+): Promise<void> {
+  if (mode === "fresh") return file.remove();
+  const refuse = async (error: TidegateError): Promise<void> => {
+    if (mode === "require") throw error;
+    tell({ event: "anew", reasons: [error.message] });
+    await file.remove();
+  };
+  let found: Awaited<ReturnType<CheckpointFile["read"]>>;
+  try {
+    found = await file.read();
+  } catch (thrown) {
+    if (!(thrown instanceof TidegateError)) throw thrown;
+    return refuse(thrown);
+  }
+  if (!found) {
+    if (mode === "require")
+      throw new TidegateError("CHECKPOINT_UNREADABLE", { file: file.file, reason: "there is none" });
+    return;
+  }
+  const judged = standingOf(found.circumstances, now);
+  const mismatch = (reason: string) => new TidegateError("CHECKPOINT_MISMATCH", { file: file.file, reason });
+  if (judged.standing === "other") return refuse(mismatch(judged.reasons.join("; ")));
+  if (judged.standing === "anew") {
+    tell({ event: "anew", reasons: judged.reasons });
+    return file.remove();
+  }
+  if (!fits(found.state, trainer.state)) return refuse(mismatch("its vectors have other lengths"));
+  trainer.restore(found.state);
+  tell({ event: "resumed", epoch: found.state.epoch + 1, step: found.state.step, ...judged });
+}
+
+const fits = (a: TrainerState, b: TrainerState): boolean =>
+  a.weights.length === b.weights.length && a.moments.length === b.moments.length && a.slots.length === b.slots.length;
+
+function saving(
+  { checkpoint }: TrainingJob,
+  file: CheckpointFile | undefined,
+  circumstances: Circumstances,
+): Pick<TrainingHooks, "save" | "saveEveryMs" | "saveApartMs"> {
+  if (!file || !checkpoint) return {};
+  const saveApartMs = Math.min(saveApart, checkpoint.everyMs);
+  return { saveEveryMs: checkpoint.everyMs, saveApartMs, save: (state) => file.write({ circumstances, state }) };
+}
+
+function trainingHooks({ limits, threads, runMs }: TrainingJob, { signal, tell }: WorkHooks): TrainingHooks {
+  let looked = 0;
+  return {
+    signal,
+    ...(runMs === undefined ? {} : { runMs }),
+    onProgress: (progress) => tell({ event: "progress", ...progress }),
+    breathe: async () => {
+      if (performance.now() - looked < lookEveryMs) return;
+      looked = performance.now();
+      let reason = closedGate(readDevice(threads), limits, false);
+      if (reason === null) return;
+      while (reason !== null && !signal.aborted) {
+        tell({ event: "waiting", reason });
+        await setTimeout(waitMs, undefined, { signal }).catch(() => {});
+        // Meanwhile it is not the trainer that loads the device.
+        reason = closedGate(readDevice(0), limits, true);
+      }
+      tell({ event: "going-on" });
+    },
+  };
+}
