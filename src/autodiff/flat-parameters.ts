@@ -4,6 +4,9 @@ import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { ModelProto } from "../onnx/onnx_pb.ts";
 import { dimsOf, float16Bits, float16Value, protoOf, tensorOf } from "../onnx/tensor-proto.ts";
 
+/** Numbers from which on a copy costs more than the operations that another vector brings. */
+const largeTensor = 65_536;
+
 /** One stored tensor of a model within a flat vector. */
 export type Slice = { readonly name: string; readonly offset: number; readonly dims: readonly number[] };
 
@@ -34,6 +37,27 @@ export class FlatParameters {
       return slice;
     });
     return new FlatParameters(slices);
+  }
+
+  /**
+   * Runs of its tensors, in order, that a graph carries as vectors of their own: a large tensor alone, so that it is never
+   * copied out of a longer one and back; small ones together, since each vector costs every operation of the optimizer.
+   */
+  pieces(): readonly FlatParameters[] {
+    const runs: Slice[][] = [];
+    let last = 0;
+    for (const slice of this.slices) {
+      const size = sizeOf(slice.dims);
+      const isLarge = size >= largeTensor;
+      const run = runs.at(-1);
+      if (run && !isLarge && last < largeTensor) run.push(slice);
+      else runs.push([slice]);
+      last = size;
+    }
+    return runs.map((run) => {
+      const from = run[0]?.offset ?? 0;
+      return new FlatParameters(run.map((slice) => ({ ...slice, offset: slice.offset - from })));
+    });
   }
 
   /** The vector of a model's tensors. */

@@ -57,6 +57,8 @@ export async function trainingGraph(model: ModelProto, spec: TrainingSpec, run: 
   const optimizer = optimizerOf(spec.optimizer);
   const slots = optimizer.slots(spec.optimizer);
 
+  const pieces = parameters.pieces();
+
   const g = new GraphBuilder({ name: "training" });
   const flat = (name: string): Value => g.input(name, "float32", [parameters.length]);
   const weights = flat("weights");
@@ -67,19 +69,19 @@ export async function trainingGraph(model: ModelProto, spec: TrainingSpec, run: 
   const indices = g.input("indices", "int64", ["steps", spec.batch]);
   const sampleWeights = g.input("sampleWeights", "float32", ["steps", spec.batch]);
   const noise = mode.noiseLength === 0 ? undefined : g.input("noise", "float32", ["steps", mode.noiseLength]);
-  const base = spec.proximal === undefined ? undefined : flat("base");
+  const base = spec.proximal === undefined ? undefined : apart(g, flat("base"), pieces);
   const data = dataInputs(g, spec);
 
   const trips = g.squeeze(g.shapeOf(rates), [0]);
-  const carried = [weights, ...slotInputs, ...momentInputs, step];
+  const vectors = [weights, ...slotInputs].flatMap((vector) => apart(g, vector, pieces));
+  const carried = [...vectors, ...momentInputs, step];
   const results = loop(g, { trips, state: carried, name: "steps" }, (body, { iteration, state }) => {
-    const current = state[0] ?? weights;
-    const oldSlots = state.slice(1, 1 + slots.length);
-    const oldMoments = momentInputs.length === 0 ? undefined : state[1 + slots.length];
+    const [current = [], ...oldSlots] = vectorsOf(state, pieces, 1 + slots.length);
+    const oldMoments = momentInputs.length === 0 ? undefined : state[vectors.length];
     const count = body.add(state.at(-1) ?? step, 1);
     const at = (all: Value): Value => body.gather(all, iteration);
 
-    const cut = parameters.cut(body, current);
+    const cut = new Map(pieces.flatMap((piece, place) => [...piece.cut(body, current[place] ?? weights)]));
     const bindings = new Map([
       ...cut,
       ...(oldMoments ? moments.cut(body, oldMoments) : []),
@@ -92,18 +94,23 @@ export async function trainingGraph(model: ModelProto, spec: TrainingSpec, run: 
       known: objective.known,
       replace: (node, inputs) => mode.replace(body, node, inputs),
     });
-    const gradient = gradientOf(body, need(values, objective.loss), cut, parameters, spec, { current, base });
-    const inputs = { weights: current, gradient, slots: oldSlots, rate: at(rates), step: count };
-    const update = optimizer.update(body, inputs, spec.optimizer);
+    const gradients = gradientOf(body, need(values, objective.loss), cut, pieces, spec, { current, base });
+    const updates = gradients.map((gradient, place) => {
+      const own = oldSlots.map((slot) => slot[place] ?? gradient);
+      const inputs = { weights: current[place] ?? gradient, gradient, slots: own, rate: at(rates), step: count };
+      return optimizer.update(body, inputs, spec.optimizer);
+    });
+    const newSlots = slots.flatMap((_, slot) => updates.map((update) => update.slots[slot] ?? count));
     const newMoments = oldMoments ? [moments.join(body, followed(mode, moments, values))] : [];
     return {
-      state: [update.weights, ...update.slots, ...newMoments, count],
+      state: [...updates.map((update) => update.weights), ...newSlots, ...newMoments, count],
       scans: [need(values, objective.loss), need(values, objective.weight)],
     };
   });
 
-  const names = ["weights", ...slots, ...momentInputs.map(({ name }) => name)];
-  for (const [index, name] of names.entries()) give(g, `${name}_out`, results.state[index]);
+  const joined = vectorsOf(results.state, pieces, 1 + slots.length).map((vector) => together(g, vector));
+  for (const [index, name] of ["weights", ...slots].entries()) give(g, `${name}_out`, joined[index]);
+  for (const { name } of momentInputs) give(g, `${name}_out`, results.state[vectors.length]);
   give(g, "losses", results.scans[0]);
   give(g, "counts", results.scans[1]);
   for (const node of g.graph.node) for (const { g: body } of node.attribute) if (body) prune(body);
@@ -119,20 +126,46 @@ function give(g: GraphBuilder, name: string, value: Value | undefined): void {
   g.output(name, value);
 }
 
-/** The gradient of all parameters as one vector, held to the base and shortened as asked for. */
+/** Cuts a flat vector into its pieces. */
+const apart = (g: GraphBuilder, vector: Value, pieces: readonly FlatParameters[]): Value[] =>
+  pieces.length === 1
+    ? [vector]
+    : g
+        .split(
+          vector,
+          pieces.map(({ length }) => length),
+          pieces.length,
+        )
+        .map((part, place) => g.know(part, { type: "float32", shape: [pieces[place]?.length ?? null] }));
+
+/** Puts the pieces of a flat vector side by side. */
+const together = (g: GraphBuilder, parts: readonly Value[]): Value | undefined =>
+  parts.length === 1 ? parts[0] : g.concat(parts, 0);
+
+/** The pieces of each of the flat vectors that the state begins with. */
+const vectorsOf = (state: readonly Value[], { length }: readonly FlatParameters[], count: number): Value[][] =>
+  Array.from({ length: count }, (_, vector) => state.slice(vector * length, (vector + 1) * length));
+
+/** The gradient of each piece, held to the base and all together shortened as asked for. */
 function gradientOf(
   g: GraphBuilder,
   loss: Value,
   cut: ReadonlyMap<string, Value>,
-  parameters: FlatParameters,
+  pieces: readonly FlatParameters[],
   { proximal, clipNorm }: TrainingSpec,
-  { current, base }: { current: Value; base: Value | undefined },
-): Value {
-  const own = parameters.join(g, backward(g, loss, [...cut.values()]));
-  const held = base && proximal !== undefined ? g.add(own, g.mul(g.sub(current, base), proximal)) : own;
+  { current, base }: { current: readonly Value[]; base: readonly Value[] | undefined },
+): Value[] {
+  const each = backward(g, loss, [...cut.values()]);
+  const held = pieces.map((piece, place) => {
+    const own = piece.join(g, each.splice(0, piece.slices.length));
+    const [now, then] = [current[place], base?.[place]];
+    return now && then && proximal !== undefined ? g.add(own, g.mul(g.sub(now, then), proximal)) : own;
+  });
   if (clipNorm === undefined) return held;
-  const norm = g.sqrt(g.sum(g.square(held)));
-  return g.mul(held, g.min(g.div(clipNorm, g.max(norm, 1e-12)), 1));
+  const squares = held.map((part) => g.sum(g.square(part)));
+  const norm = g.sqrt(g.op("Sum", squares));
+  const factor = g.min(g.div(clipNorm, g.max(norm, 1e-12)), 1);
+  return held.map((part) => g.mul(part, factor));
 }
 
 /** The values that batch normalisation's moments become; one that no node wrote stays. */
