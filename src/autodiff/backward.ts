@@ -56,16 +56,21 @@ function inputGradients(
   const rule = Object.hasOwn(gradients, node.opType) ? gradients[node.opType] : undefined;
   if (classOf(node.opType, node.domain) !== "rule" || rule === undefined) throw refused(at);
   const found = rule(at);
-  return node.input.flatMap((name, index) => {
+  const given = node.input.flatMap((name, index) => {
     const gradient = found[index];
     return gradient && wanted.has(name) ? [[name, gradient] as const] : [];
   });
+  // None at all would pass for a gradient of zero.
+  const left = [...usedBy(node)].find((name) => wanted.has(name) && !given.some(([each]) => each === name));
+  if (left !== undefined && g.value(left).type !== undefined)
+    throw refused(at, ` with respect to ${JSON.stringify(left)}`);
+  return given;
 }
 
-function refused(at: NodeGradient): TidegateError {
+function refused(at: NodeGradient, where = ""): TidegateError {
   const remedy =
     "Freeze the weights before it (`trainable` in the card), or export the model with operators that have a gradient: `tidegate model show` lists them.";
-  return at.refusal("no gradient is known for this operator", remedy);
+  return at.refusal(`no gradient is known for this operator${where}`, remedy);
 }
 
 /**

@@ -33,9 +33,10 @@ export const gradients: Readonly<Record<string, GradientRule>> = {
 /** Operators whose result does not change when their inputs change a little, or is no real number: no gradient passes. */
 export const zeroGradients: ReadonlySet<string> = new Set(
   (
-    "ArgMax ArgMin And BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Constant ConstantOfShape Equal EyeLike " +
-    "Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or RandomNormal RandomNormalLike " +
-    "RandomUniform RandomUniformLike Range Round Shape Sign Size Xor"
+    "ArgMax ArgMin And Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Ceil Constant " +
+    "ConstantOfShape Equal EyeLike Floor Greater GreaterOrEqual HammingWindow HannWindow Hardmax IsInf IsNaN Less " +
+    "LessOrEqual Multinomial NonMaxSuppression NonZero Not OneHot Or RandomNormal RandomNormalLike RandomUniform " +
+    "RandomUniformLike Range Round Shape Sign Size Xor"
   ).split(" "),
 );
 

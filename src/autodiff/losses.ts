@@ -40,7 +40,8 @@ export const losses = {
     const isIgnored = ignoreLabel === undefined ? undefined : g.equal(target, ignoreLabel);
     // A label that is ignored may be no class at all; class 0 stands in and counts nothing.
     const label = isIgnored ? g.where(isIgnored, 0, target) : target;
-    const log = g.logSoftmax(output, -1);
+    const scores = isIgnored ? g.where(g.unsqueeze(isIgnored, [-1]), 0, output) : output;
+    const log = g.logSoftmax(scores, -1);
     const chosen = g.op("GatherElements", [log, g.unsqueeze(label, [-1])], { axis: -1 }, { name: "chosen" });
     const loss = g.know(g.neg(g.squeeze(chosen, [-1])), { shape: target.shape });
     const byClass = classWeights
@@ -73,7 +74,7 @@ export function batchLoss(
   spec: LossSpec,
 ): { loss: Value; weight: Value; perSample: Value } {
   const rule: LossRule = losses[spec.kind];
-  const { loss: each, weight: eachWeight } = rule(g, output, target, spec);
+  const { loss: each, weight: eachWeight } = rule(g, onlyCounted(g, output, sampleWeights), target, spec);
   const { rank } = each;
   if (rank === undefined) throw new TidegateError("BUG", { detail: "the loss of each position has an unknown rank" });
   const inner = Array.from({ length: rank - 1 }, (_, axis) => axis + 1);
@@ -90,6 +91,13 @@ export function batchLoss(
   const weight = g.sum(weights);
   const loss = g.div(g.sum(g.where(counts, g.mul(kept, summed), 0)), g.max(weight, 1e-12));
   return { loss, weight, perSample };
+}
+
+/** Zeros for rows that do not count: through this, no gradient goes back to them. */
+function onlyCounted(g: GraphBuilder, output: Value, sampleWeights: Value): Value {
+  const inner = Array.from({ length: (output.rank ?? 1) - 1 }, (_, axis) => axis + 1);
+  const isCounted = g.unsqueeze(g.greater(sampleWeights, 0), inner);
+  return g.know(g.where(isCounted, output, 0), output);
 }
 
 const batchOf = (g: GraphBuilder, value: Value): Value =>
