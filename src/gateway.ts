@@ -261,8 +261,8 @@ export class Gateway implements Component {
         letters: this.#letters,
         clock,
         log,
-        onResult: (from, result, isAlarmEdge) => {
-          this.#collector?.addResult(from, result, isAlarmEdge);
+        onResult: (from, result, text, isAlarmEdge) => {
+          this.#collector?.addResult(from, text, isAlarmEdge);
           this.#options.observe?.latency(from.name, result.latencyMs / 1000);
           onResult?.(result);
         },

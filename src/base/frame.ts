@@ -42,5 +42,13 @@ export type Frame = {
 /** What the topic pattern captured, by name: identifies one sensor within a stream. */
 export type Source = Readonly<Record<string, string>>;
 
+const rendered = new WeakMap<Source, string>();
+
 /** A source as it goes into topics and logs: captured levels in pattern order, joined by "/". */
-export const renderSource = (source: Source): string => Object.values(source).join("/");
+export function renderSource(source: Source): string {
+  const known = rendered.get(source);
+  if (known !== undefined) return known;
+  const text = Object.values(source).join("/");
+  rendered.set(source, text);
+  return text;
+}

@@ -1,4 +1,3 @@
-import type { Result } from "../base/result.ts";
 import type { Commit, OutboxItem, Snapshot } from "../buffer/commit.ts";
 import type { DeadLetters } from "../ingest/dead-letter.ts";
 import type { Load } from "./committer.ts";
@@ -39,13 +38,13 @@ export class Collector {
     return this.#options.paths.reduce((sum, { intake }) => sum + intake.pending, 0);
   }
 
-  /** A result was given: it goes to the cloud when the stream's policy says so, an alarm by the quick lane. */
-  addResult(path: StreamPath, result: Result, isAlarmEdge: boolean): void {
+  /** A result was given, as JSON: it goes to the cloud when the stream's policy says so, an alarm by the quick lane. */
+  addResult(path: StreamPath, text: string, isAlarmEdge: boolean): void {
     const { uplink } = path.config;
     if (!this.#options.hasCloud || uplink === "none") return;
     if (uplink !== "results" && !isAlarmEdge) return;
     const lane = isAlarmEdge ? "alarm" : "rest";
-    this.#push({ lane, stream: path.name, kind: "result", body: Buffer.from(JSON.stringify(result)) });
+    this.#push({ lane, stream: path.name, kind: "result", body: Buffer.from(text) });
   }
 
   #push(item: OutboxItem): void {

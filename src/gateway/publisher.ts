@@ -1,11 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
+import type { Source } from "../base/frame.ts";
 import { sleep } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
-import type { Result } from "../base/result.ts";
 
 /** What publishing needs of a link. */
 export type PublishingLink = {
+  /** QoS 0. Returns null, or why it is lost. */
+  send(topic: string, payload: string, options: { qos: 0; retain: boolean }): string | null;
   publish(
     topic: string,
     payload: string,
@@ -17,7 +19,7 @@ export type PublisherOptions = {
   readonly link: PublishingLink;
   readonly qos: 0 | 1;
   readonly retain: boolean;
-  topicOf(result: Result): string;
+  topicOf(source: Source): string;
   readonly log: Log;
 };
 
@@ -48,6 +50,7 @@ export class Publisher {
   #next = 0;
   #bytes = 0;
   #roomless: (() => void)[] = [];
+  readonly #topics = new WeakMap<Source, string>();
   readonly counters = { published: 0, failed: 0 };
 
   constructor(options: PublisherOptions) {
@@ -69,16 +72,17 @@ export class Publisher {
     return this.#owed.length - this.#first <= maxReplayed;
   }
 
-  /** @param sequence  of the newest reading in the result's window */
-  publish(result: Result, sequence: number): void {
-    const { link, qos, retain, topicOf } = this.#options;
-    const topic = topicOf(result);
-    const payload = JSON.stringify(result);
+  /**
+   * @param payload  the result as JSON
+   * @param sequence  of the newest reading in its window
+   */
+  publish(source: Source, payload: string, sequence: number): void {
+    const { link, qos, retain } = this.#options;
+    const topic = this.#topicOf(source);
     if (qos === 0) {
-      link.publish(topic, payload, { qos, retain }).then(
-        () => this.counters.published++,
-        (thrown: unknown) => this.#fail(reasonOf(thrown)),
-      );
+      const fault = link.send(topic, payload, { qos, retain });
+      if (fault === null) this.counters.published++;
+      else this.#fail(fault);
       return;
     }
     if (this.#bytes > maxWaitingBytes) {
@@ -88,6 +92,14 @@ export class Publisher {
     this.#bytes += payload.length;
     this.#owed.push({ sequence, topic, payload, isSettled: false });
     this.#pump();
+  }
+
+  #topicOf(source: Source): string {
+    const known = this.#topics.get(source);
+    if (known !== undefined) return known;
+    const topic = this.#options.topicOf(source);
+    this.#topics.set(source, topic);
+    return topic;
   }
 
   #pump(): void {

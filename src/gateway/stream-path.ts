@@ -11,6 +11,7 @@ import { VerdictTracker } from "../inference/verdict.ts";
 import type { Intake } from "../ingest/intake.ts";
 import { Pipeline } from "../preprocess/pipeline.ts";
 import { Publisher, type PublishingLink } from "./publisher.ts";
+import { renderResult } from "./result-text.ts";
 
 export type StreamPathOptions = {
   readonly name: string;
@@ -23,8 +24,11 @@ export type StreamPathOptions = {
   topicOf(source: string): string;
   readonly clock: Clock;
   readonly log: Log;
-  /** A result was given, and whether it begins or ends an alarm: for the outbox, and for whoever watches. */
-  onResult(path: StreamPath, result: Result, isAlarmEdge: boolean): void;
+  /**
+   * A result was given, and whether it begins or ends an alarm: for the outbox, and for whoever watches.
+   * @param text  the result as JSON
+   */
+  onResult(path: StreamPath, result: Result, text: string, isAlarmEdge: boolean): void;
 };
 
 /** Name of the snapshot in the journal that holds windows, statistics and verdicts of a stream. */
@@ -74,7 +78,7 @@ export class StreamPath {
       link,
       qos: config.qos,
       retain: config.publish.retain,
-      topicOf: (result) => options.topicOf(renderSource(result.source)),
+      topicOf: (source) => options.topicOf(renderSource(source)),
       log,
     });
     if (!model) return;
@@ -151,8 +155,9 @@ export class StreamPath {
     const isAlarmEdge = isAlarm !== this.#alarming.has(source);
     if (isAlarm) this.#alarming.add(source);
     else this.#alarming.delete(source);
-    this.publisher.publish(result, sequence);
-    this.#options.onResult(this, result, isAlarmEdge);
+    const text = renderResult(result);
+    this.publisher.publish(result.source, text, sequence);
+    this.#options.onResult(this, result, text, isAlarmEdge);
   };
 
   /** Readings below it are in the journal, inferred, and their results confirmed by the broker. */

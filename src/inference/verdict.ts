@@ -33,6 +33,10 @@ const columns = [
 const at = Object.fromEntries(columns.map((name, index) => [name, index])) as Record<(typeof columns)[number], number>;
 const stride = columns.length;
 const snapshotFormat = 1;
+
+/** One output of the model over a batch, `width` numbers per window. */
+type Output = { readonly name: string; readonly values: Float32Array; readonly width: number };
+
 const lateAfterMs = 10_000;
 
 /**
@@ -78,6 +82,9 @@ export class VerdictTracker {
   accept(batch: BatchResult, card: Card, now: number, give: (result: Result, sequence: number) => void): void {
     this.#model = { name: batch.model, version: batch.version };
     const judge = judgeOf(card, batch.outputs, batch.widths);
+    const outputs = Object.entries(batch.outputs).map(([name, values]): Output => {
+      return { name, values, width: batch.widths[name] ?? 1 };
+    });
     for (let i = 0; i < batch.n; i++) {
       const source = batch.sources[i] as number;
       const sequence = batch.sequences[i] as number;
@@ -90,7 +97,7 @@ export class VerdictTracker {
       this.#advance(row, judge.judgement(i), judge.label(i));
       if (this.#isWorthIt(row)) {
         this.#published(row);
-        if (sequence > this.#silentUpTo) give(this.#resultOf(batch, i, judge, now), sequence);
+        if (sequence > this.#silentUpTo) give(this.#resultOf(batch, i, judge, outputs, now), sequence);
       }
     }
   }
@@ -133,36 +140,49 @@ export class VerdictTracker {
     rows[row + at.publishedTs] = rows[row + at.ts] as number;
   }
 
-  #resultOf(batch: BatchResult, i: number, judge: Judge, now: number): Result {
+  /** Once per published window: one object, put together without copies. */
+  #resultOf(batch: BatchResult, i: number, judge: Judge, columns: readonly Output[], now: number): Result {
     const index = batch.sources[i] as number;
     const ts = batch.ts[i] as number;
-    const latencyMs = Math.max(0, now - (batch.arrived[i] as number));
+    // Arrival is known in whole ms: more digits than these would only be noise on the wire.
+    const latencyMs = Math.max(0, Math.round((now - (batch.arrived[i] as number)) * 100) / 100);
     const outputs: Record<string, number | number[]> = {};
-    for (const [name, values] of Object.entries(batch.outputs)) {
-      const width = batch.widths[name] ?? 1;
-      outputs[name] = width === 1 ? (values[i] as number) : Array.from(values.subarray(i * width, (i + 1) * width));
+    for (const { name, values, width } of columns) {
+      if (width === 1) outputs[name] = values[i] as number;
+      else {
+        const numbers: number[] = [];
+        for (let k = i * width; k < (i + 1) * width; k++) numbers.push(values[k] as number);
+        outputs[name] = numbers;
+      }
     }
     const score = judge.score(i);
-    return {
-      ...this.#identity(index, ts, ""),
+    const { stream } = this.#options;
+    const source = this.#options.sourceOf(index);
+    const { name, version } = this.#model;
+    const result: { -readonly [key in keyof Result]: Result[key] } = {
+      id: this.#idOf(source, ts, ""),
+      stream,
+      source,
+      ts,
+      model: name,
+      version,
       outputs,
       score: Number.isNaN(score) ? null : score,
       label: judge.labels[judge.label(i)] ?? null,
       verdict: judgementNames[this.#rows[index * stride + at.verdict] as number] ?? null,
       provisional: false,
       latencyMs,
-      ...((batch.sequences[i] as number) <= this.#repeatedUpTo ? { repeated: true as const } : {}),
-      ...(latencyMs > this.#lateAfterMs ? { late: true as const } : {}),
     };
+    if ((batch.sequences[i] as number) <= this.#repeatedUpTo) result.repeated = true;
+    if (latencyMs > this.#lateAfterMs) result.late = true;
+    return result;
   }
 
   /** The id names the window, not its way through the gateway: the same window and version give the same id for ever. */
-  #identity(index: number, ts: number, mark: string) {
-    const { stream } = this.#options;
-    const source = this.#options.sourceOf(index);
+  #idOf(source: Source, ts: number, mark: string): string {
     const { name, version } = this.#model;
-    const window = [stream, renderSource(source), ts, name, version, mark].join("\0");
-    return { id: hash("sha256", window, "hex").slice(0, 32), stream, source, ts, model: name, version };
+    const window = `${this.#options.stream}\0${renderSource(source)}\0${ts}\0${name}\0${version}\0${mark}`;
+    return hash("sha256", window, "hex").slice(0, 32);
   }
 
   /**
@@ -183,9 +203,12 @@ export class VerdictTracker {
       this.#rows[row + at.offRun] = 0;
       this.#published(row);
       const ts = this.#rows[row + at.ts] as number;
+      const source = this.#options.sourceOf(index);
+      const { name, version } = this.#model;
       const rest = { outputs: {}, score: null, label: null, verdict: "unknown", provisional: false } as const;
+      const head = { id: this.#idOf(source, ts, "silent"), stream: this.#options.stream, source, ts };
       give(
-        { ...this.#identity(index, ts, "silent"), ...rest, latencyMs: Math.round(silentMs) },
+        { ...head, model: name, version, ...rest, latencyMs: Math.round(silentMs) },
         this.#rows[row + at.sequence] as number,
       );
     }

@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { reasonOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { DurationHistogram } from "./duration-histogram.ts";
 import { type HistogramName, metricTable, type ReadName } from "./metric-table.ts";
 
 /** One number, or for each combination of labels its values (in the table's order) and the number. */
@@ -14,13 +15,13 @@ export type Observer = (seconds: number) => void;
 
 /**
  * The daemon's metrics for Prometheus. Parts count in plain numbers of their own; nothing is done for a counter or a
- * gauge until somebody asks. Durations are observed once a batch or a commit, never once a message.
+ * gauge until somebody asks.
  */
 export class Metrics {
   readonly contentType: string;
   readonly #registry = new Registry();
   readonly #log: Log;
-  readonly #histograms = new Map<HistogramName, Histogram>();
+  readonly #histograms = new Map<HistogramName, DurationHistogram[]>();
   readonly #observers = new Map<string, Observer>();
   readonly #failing = new Set<string>();
   #failures = 0;
@@ -45,23 +46,26 @@ export class Metrics {
     const key = [name, ...labels].join("\0");
     const known = this.#observers.get(key);
     if (known) return known;
-    let histogram = this.#histograms.get(name);
-    if (histogram === undefined) {
-      const { help, labels: labelNames, buckets } = metricTable[name];
-      histogram = new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.#registry] });
-      this.#histograms.set(name, histogram);
-    }
-    const child = histogram.labels(...labels);
-    const observer = (seconds: number) => {
-      if (Number.isFinite(seconds)) child.observe(seconds);
-    };
+    const { labels: names, buckets } = metricTable[name];
+    const histogram = new DurationHistogram(
+      name,
+      names.map((label, i) => [label, labels[i] ?? ""]),
+      buckets,
+    );
+    this.#histograms.set(name, [...(this.#histograms.get(name) ?? []), histogram]);
+    const observer = (seconds: number) => histogram.observe(seconds);
     this.#observers.set(key, observer);
     return observer;
   }
 
   /** Everything in Prometheus' text format. Never rejects for a source that fails: its metric is left out. */
-  render(): Promise<string> {
-    return this.#registry.metrics();
+  async render(): Promise<string> {
+    const durations = [...this.#histograms].flatMap(([name, histograms]) => [
+      `# HELP ${name} ${metricTable[name].help}`,
+      `# TYPE ${name} histogram`,
+      ...histograms.flatMap((histogram) => histogram.lines()),
+    ]);
+    return `${await this.#registry.metrics()}\n${durations.join("\n")}\n`;
   }
 
   #register(name: ReadName, read: () => Samples): void {

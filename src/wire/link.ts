@@ -119,6 +119,11 @@ export class Link implements Component {
     return this.#outgoing.publish(topic, payload, options);
   }
 
+  /** Publishes with QoS 0: now, or never. Returns null, or why it is lost. */
+  send(topic: string, payload: string | Uint8Array, options: PublishOptions): string | null {
+    return this.#outgoing.send(topic, payload, options);
+  }
+
   /** Acknowledges every held message up to this ticket, in the order in which they came. */
   release(ticket: number): void {
     this.#receiver.release(ticket);

@@ -25,7 +25,7 @@ export type Wire = {
   readonly unsent: number;
   publish(
     topic: string,
-    payload: string | Buffer,
+    payload: string | Uint8Array,
     options: { qos: 0 | 1; retain: boolean; contentType?: string | undefined },
     done?: (code: number) => void,
   ): void;
@@ -64,24 +64,46 @@ export class Outgoing {
     return this.#waiting.length - this.#next + this.#flying.size;
   }
 
+  /** Publishes with QoS 0: now, or never. Returns null, or why it is lost. */
+  send(topic: string, payload: string | Uint8Array, head: PublishOptions): string | null {
+    const fault = this.#trySend(topic, payload, head);
+    return typeof fault === "number" ? `the broker would refuse it (${fault})` : fault;
+  }
+
+  #trySend(topic: string, payload: string | Uint8Array, { retain = false, contentType }: PublishOptions) {
+    const fault = this.#sendFault(topic, topic.length + payload.length);
+    if (fault === null) {
+      this.#wire?.publish(topic, payload, { qos: 0, retain, contentType });
+      this.counters.published++;
+    } else if (typeof fault === "number") this.counters.refused++;
+    else this.counters.lost++;
+    return fault;
+  }
+
+  /** An error's code, or the reason for which the broker would refuse it. */
+  #sendFault(topic: string, size: number): "STOPPED" | "LINK_DOWN" | "OUTGOING_FULL" | 144 | 149 | null {
+    if (!isTopic(topic)) return 144;
+    if (this.#isOver) return "STOPPED";
+    if (!this.#wire) return "LINK_DOWN";
+    if (this.#wire.unsent + size > maxBytes) return "OUTGOING_FULL";
+    return size + headRoom > this.#maxPacket ? 149 : null;
+  }
+
   /** Rejects with OUTGOING_FULL, LINK_DOWN (QoS 0 without a connection) or STOPPED. */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions): Promise<PublishAnswer> {
     const body =
       typeof payload === "string" ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.length);
     const { qos, retain = false, contentType } = options;
+    if (qos === 0) {
+      const fault = this.#trySend(topic, payload, options);
+      if (typeof fault === "string") return rejected(fault);
+      return Promise.resolve(fault === null ? delivered : { reason: fault });
+    }
     const size = topic.length + body.length;
     // A broker closes the connection over such a message, and it would come back with every new one.
     if (!isTopic(topic)) return this.#refuse(144);
     if (this.#isOver) return this.#lose("STOPPED");
-    const isFull = qos === 0 ? (this.#wire?.unsent ?? 0) + size > maxBytes : this.#bytes + size > maxBytes;
-    if (isFull || (qos === 1 && this.queued >= maxMessages)) return this.#lose("OUTGOING_FULL");
-    if (qos === 0) {
-      if (!this.#wire) return this.#lose("LINK_DOWN");
-      if (size + headRoom > this.#maxPacket) return this.#refuse(149);
-      this.#wire.publish(topic, body, { qos, retain, contentType });
-      this.counters.published++;
-      return Promise.resolve(delivered);
-    }
+    if (this.#bytes + size > maxBytes || this.queued >= maxMessages) return this.#lose("OUTGOING_FULL");
     return new Promise((resolve, reject) => {
       this.#bytes += size;
       this.#waiting.push({ topic, payload: body, options: { qos, retain, contentType }, size, resolve, reject });
@@ -132,12 +154,9 @@ export class Outgoing {
     return Promise.resolve({ reason });
   }
 
-  #lose(code: "OUTGOING_FULL" | "LINK_DOWN" | "STOPPED"): Promise<never> {
+  #lose(code: "OUTGOING_FULL" | "STOPPED"): Promise<never> {
     this.counters.lost++;
-    const lost = Promise.reject(new TidegateError(code, { limit: maxMessages, what: "the link" }));
-    // Whoever does not look at the answer must not bring the process down.
-    lost.catch(nothing);
-    return lost;
+    return rejected(code);
   }
 
   #pump(): void {
@@ -184,4 +203,11 @@ export class Outgoing {
   #rest(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
+}
+
+function rejected(code: "OUTGOING_FULL" | "LINK_DOWN" | "STOPPED"): Promise<never> {
+  const lost = Promise.reject(new TidegateError(code, { limit: maxMessages, what: "the link" }));
+  // Whoever does not look at the answer must not bring the process down.
+  lost.catch(nothing);
+  return lost;
 }

@@ -100,7 +100,7 @@ export class Trial {
       config: this.#config,
       models: this.#models,
       scheduler: this.#scheduler,
-      link: { publish: async () => ({ reason: 0 }) },
+      link: { send: () => null, publish: async () => ({ reason: 0 }) },
       letters,
       clock: this.#clock,
       log: silentLog,

@@ -26,7 +26,7 @@ function open(readings: number) {
   } as unknown as StreamPath;
   const letters = new DeadLetters();
   const collector = new Collector({ paths: [path], letters, lastTicket: () => first, hasCloud: true });
-  const give = (ts: number) => collector.addResult(path, { ts } as Result, false);
+  const give = (ts: number) => collector.addResult(path, JSON.stringify({ ts }), false);
   const collect = () => {
     const load = collector.collect();
     if (load === null) throw new Error("nothing to commit");

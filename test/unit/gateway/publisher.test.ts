@@ -1,7 +1,6 @@
 import { expect, it } from "vitest";
 import { TidegateError } from "../../../src/base/errors.ts";
 import { silentLog } from "../../../src/base/log.ts";
-import type { Result } from "../../../src/base/result.ts";
 import { Publisher } from "../../../src/gateway/publisher.ts";
 
 type Sent = { n: number; confirm: (reason?: number) => void; refuse: (code: "STOPPED" | "OUTGOING_FULL") => void };
@@ -12,6 +11,7 @@ function open(qos: 0 | 1 = 1) {
   const sent: Sent[] = [];
   const publisher = new Publisher({
     link: {
+      send: () => null,
       publish: (_topic, payload) =>
         new Promise((resolve, reject) => {
           const { ts } = JSON.parse(payload) as { ts: number };
@@ -21,7 +21,7 @@ function open(qos: 0 | 1 = 1) {
     },
     ...{ qos, retain: false, topicOf: () => "results", log: silentLog },
   });
-  const give = (n: number) => publisher.publish({ ts: n } as Result, n);
+  const give = (n: number) => publisher.publish({}, JSON.stringify({ ts: n }), n);
   return { publisher, sent, give };
 }
 
