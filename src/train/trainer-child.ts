@@ -1,16 +1,30 @@
 import { TidegateError } from "../base/errors.ts";
 import { within } from "../base/lifecycle.ts";
-import { decodeBody, encodeFrame } from "../inference/framing.ts";
+import { decodeBody, encodeFrame, headBytes, writeHead } from "../inference/framing.ts";
 import { type ChildEnd, entryBeside, ModelChild } from "../inference/model-child.ts";
+import type { DataSet } from "./data-set.ts";
+import { takeApart } from "./data-transfer.ts";
 import type { ReadingSlice, TrainingEvent, TrainingJob, TrainingResult } from "./training-job.ts";
 
 /** Kinds of frames between a trainer process and its parent. */
-export const trainerKinds = { job: 1, readings: 2, end: 3, ready: 10, event: 11, result: 12, failed: 13 } as const;
+export const trainerKinds = {
+  job: 1,
+  /** A slice of a stream's readings. */
+  readings: 2,
+  end: 3,
+  dataHead: 4,
+  /** Raw bytes; the head's `id` is the array, its `count` the offset. */
+  dataPart: 5,
+  ready: 10,
+  event: 11,
+  result: 12,
+  failed: 13,
+} as const;
 
 export type TrainerOptions = {
   readonly job: TrainingJob;
-  /** The readings, slice by slice: the next is asked for when the process has taken the last. */
-  readonly readings: AsyncIterable<ReadingSlice> | Iterable<ReadingSlice>;
+  /** Examples as they are, or readings slice by slice: the next is asked for when the process has taken the last. */
+  readonly data: DataSet | AsyncIterable<ReadingSlice> | Iterable<ReadingSlice>;
   /** Stops it; what was learnt is in the checkpoint. */
   readonly signal: AbortSignal;
   readonly niceness?: number;
@@ -31,7 +45,7 @@ const noHead = { id: 0, model: 0, count: 0, width: 0 };
  * @throws TidegateError TRAINER_ENDED when it was killed or ran out of memory; and whatever its work raises
  */
 export async function trainInChild(options: TrainerOptions): Promise<TrainingResult> {
-  const { job, readings, signal, niceness = 10, onEvent, onStart } = options;
+  const { job, data, signal, niceness = 10, onEvent, onStart } = options;
   const done = Promise.withResolvers<TrainingResult>();
   const child = new ModelChild({
     entry: entryBeside(import.meta.url, "trainer-process"),
@@ -56,9 +70,9 @@ export async function trainInChild(options: TrainerOptions): Promise<TrainingRes
   done.promise.then(settled, settled);
   try {
     await child.sent(encodeFrame({ ...noHead, kind: trainerKinds.job }, job));
-    for await (const slice of readings) {
+    for await (const frame of framesOf(data)) {
       if (signal.aborted || isDone) break;
-      await child.sent(encodeFrame({ ...noHead, kind: trainerKinds.readings }, slice));
+      await child.sent(frame);
     }
     child.send(encodeFrame({ ...noHead, kind: trainerKinds.end }, null));
     if (signal.aborted) stop();
@@ -70,6 +84,22 @@ export async function trainInChild(options: TrainerOptions): Promise<TrainingRes
     child.finish();
     // It has said what it had to say, or never will.
     setTimeout(() => child.kill(), stopMs).unref();
+  }
+}
+
+/** What goes over, in frames of bounded size. */
+async function* framesOf(data: TrainerOptions["data"]): AsyncGenerator<Uint8Array> {
+  if (!("manifest" in data)) {
+    for await (const slice of data) yield encodeFrame({ ...noHead, kind: trainerKinds.readings }, slice);
+    return;
+  }
+  const { head, parts } = takeApart(data);
+  yield encodeFrame({ ...noHead, kind: trainerKinds.dataHead }, head);
+  for (const { array, offset, bytes } of parts) {
+    const frame = new Uint8Array(headBytes + bytes.length);
+    writeHead(frame, bytes.length, { ...noHead, kind: trainerKinds.dataPart, id: array, count: offset });
+    frame.set(bytes, headBytes);
+    yield frame;
   }
 }
 

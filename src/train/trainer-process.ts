@@ -5,6 +5,7 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { open, seal } from "../crypto/sealing.ts";
 import { decodeBody, encodeFrame, type FrameHead, FrameReader } from "../inference/framing.ts";
 import type { Sealer } from "./checkpoint.ts";
+import { DataAssembly, type DataHead } from "./data-transfer.ts";
 import { splitOf } from "./splits.ts";
 import { trainerKinds } from "./trainer-child.ts";
 import type { ReadingSlice, TrainingEvent, TrainingJob } from "./training-job.ts";
@@ -35,30 +36,38 @@ const socket = new Socket({
 
 let job: TrainingJob | undefined;
 let readings: WindowData | undefined;
+let given: DataAssembly | undefined;
 let told = 0;
 
 function receive(head: FrameHead, body: Uint8Array): void {
   switch (head.kind) {
     case trainerKinds.job:
       job = decodeBody(body) as TrainingJob;
-      readings = new WindowData({ ...job.data, card: job.card, seed: job.settings.seed });
+      if (job.data) readings = new WindowData({ ...job.data, card: job.card, seed: job.settings.seed });
       return;
     case trainerKinds.readings: {
       const { frame, sources } = decodeBody(body) as ReadingSlice;
       readings?.frame(frame, sources);
       return;
     }
+    case trainerKinds.dataHead:
+      given = new DataAssembly(decodeBody(body) as DataHead);
+      return;
+    case trainerKinds.dataPart:
+      given?.add({ array: head.id, offset: head.count, bytes: body });
+      return;
     case trainerKinds.end:
       void train().then(leave, fail);
   }
 }
 
 async function train(): Promise<void> {
-  if (!job || !readings) throw new TidegateError("BUG", { detail: "the end of the readings came before the job" });
-  const data = readings.finish();
+  const data = readings?.finish() ?? given?.finish();
+  if (!job || !data) throw new TidegateError("BUG", { detail: "the end of the data came before the job" });
   readings = undefined;
+  given = undefined;
   const sealer = sealerOf(job.checkpoint?.key);
-  const split = splitOf(data, job.settings.seed);
+  const split = splitOf(data, job.settings.seed, job.shares);
   const result = await work(job, data, split, { signal: stop.signal, sealer, tell });
   say(trainerKinds.result, result);
 }

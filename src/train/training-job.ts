@@ -7,6 +7,7 @@ import type { DataManifest } from "./data-set.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { GateLimits } from "./gates.ts";
 import type { TrainingSettings } from "./schedule.ts";
+import type { Shares } from "./splits.ts";
 import type { TrainingOutcome, TrainingProgress } from "./trainer.ts";
 import type { EpochFigures } from "./trainer-state.ts";
 import type { WindowDataOptions } from "./window-data.ts";
@@ -19,8 +20,10 @@ export type TrainingJob = {
   /** model.onnx of the version that shipped, which an anchor holds the weights to. Default: `model`. */
   readonly shipped?: Uint8Array;
   readonly settings: TrainingSettings;
-  /** Readings of a stream follow as frames. */
-  readonly data: Omit<WindowDataOptions, "labels" | "seed" | "card">;
+  /** How readings become examples, when readings follow; absent: a data set follows. */
+  readonly data?: Omit<WindowDataOptions, "labels" | "seed" | "card">;
+  /** Parts of the split. Default: by time, else by content, 60 to 10 to 15 to 15. */
+  readonly shares?: Shares;
   readonly threads: number;
   /** Longest run, ms: whoever needs the processor gets it between two. */
   readonly runMs?: number;

@@ -13,7 +13,7 @@ function run(job: TrainingJob, differing: Partial<TrainerOptions> = {}) {
   const told: Told = { events: [], pid: 0 };
   const result = trainInChild({
     job,
-    readings: seriesReadings(),
+    data: seriesReadings(),
     signal: new AbortController().signal,
     // A machine that does other work would let a niced process wait for minutes.
     niceness: 0,
@@ -117,7 +117,7 @@ test("when readings were erased it starts again; one of another model is refused
   const dir = emptyFolder();
   const job = seriesJob({ settings: long, ...checkpointIn(dir) });
   await stopped(job);
-  const erased = run(job, { readings: seriesReadings(1_100) });
+  const erased = run(job, { data: seriesReadings(1_100) });
   await erased.result;
   expect(erased.told.events.find(({ event }) => event === "anew")).toMatchObject({
     reasons: [expect.stringMatching(/of its \d+ examples are gone/)],
@@ -158,7 +158,7 @@ test.each([
 });
 
 test("too few readings, or readings that are no numbers, are said as such", async () => {
-  await expect(run(seriesJob(), { readings: seriesReadings(26) }).result).rejects.toMatchObject({
+  await expect(run(seriesJob(), { data: seriesReadings(26) }).result).rejects.toMatchObject({
     code: "DATA_TOO_LITTLE",
   });
   const settings = { ...long, rate: 1e30, optimizer: { kind: "sgd" } } as TrainingJob["settings"];
