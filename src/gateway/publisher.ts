@@ -23,7 +23,13 @@ export type PublisherOptions = {
   readonly log: Log;
 };
 
-type Owed = { readonly sequence: number; readonly topic: string; readonly payload: string; isSettled: boolean };
+type Owed = {
+  readonly sequence: number;
+  readonly isDisordered: boolean;
+  readonly topic: string;
+  readonly payload: string;
+  isSettled: boolean;
+};
 
 /** With the link at a time: more than it has under way, and far less than it queues for all streams. */
 const maxFlying = 1_024;
@@ -49,6 +55,9 @@ export class Publisher {
   #first = 0;
   #next = 0;
   #bytes = 0;
+  /** The highest sequence number so far, and how many unsettled results came after one that was higher than theirs. */
+  #highest = -1;
+  #disordered = 0;
   #roomless: (() => void)[] = [];
   readonly #topics = new WeakMap<Source, string>();
   readonly counters = { published: 0, failed: 0 };
@@ -59,7 +68,13 @@ export class Publisher {
 
   /** Sequence number of the oldest reading whose result is not confirmed; Infinity when all are. */
   get oldest(): number {
-    return this.#owed[this.#first]?.sequence ?? Number.POSITIVE_INFINITY;
+    let oldest = this.#owed[this.#first]?.sequence ?? Number.POSITIVE_INFINITY;
+    if (this.#disordered === 0) return oldest;
+    for (let at = this.#first; at < this.#owed.length; at++) {
+      const { sequence, isSettled } = this.#owed[at] as Owed;
+      if (!isSettled && sequence < oldest) oldest = sequence;
+    }
+    return oldest;
   }
 
   /** Resolves when few results are owed. Not at all while there is no broker to take them. */
@@ -90,7 +105,10 @@ export class Publisher {
       return;
     }
     this.#bytes += payload.length;
-    this.#owed.push({ sequence, topic, payload, isSettled: false });
+    // With several sources on a grid the result of an older reading may come after that of a newer one.
+    if (sequence < this.#highest) this.#disordered++;
+    else this.#highest = sequence;
+    this.#owed.push({ sequence, isDisordered: sequence < this.#highest, topic, payload, isSettled: false });
     this.#pump();
   }
 
@@ -133,6 +151,7 @@ export class Publisher {
 
   #settle(owed: Owed): void {
     owed.isSettled = true;
+    if (owed.isDisordered) this.#disordered--;
     for (let oldest = this.#owed[this.#first]; oldest?.isSettled; oldest = this.#owed[++this.#first])
       this.#bytes -= oldest.payload.length;
     // Now and then only: to take each from the front would move all that wait behind it.

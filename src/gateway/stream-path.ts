@@ -164,7 +164,7 @@ export class StreamPath {
   inferredUpTo(): number {
     if (!this.#pipeline) return Math.min(this.publisher.oldest, this.committed);
     const inferred = this.#options.scheduler.inferredUpTo(this.name);
-    // A cell that is open gives its window later: after a restart it would count as given.
+    // A cell that is open, or a reading that waits, gives its window later: after a restart it would count as given.
     const played = this.#playedTo ?? Number.POSITIVE_INFINITY;
     return Math.min(inferred, played, this.#pipeline.openFrom, this.publisher.oldest, this.committed);
   }

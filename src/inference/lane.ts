@@ -81,9 +81,14 @@ export class Lane {
     this.#batch = windowColumns(maxBatch, new Float32Array(this.#frame.buffer, headBytes));
   }
 
-  /** Sequence number of the oldest window without a result; Infinity when there is none. */
+  /**
+   * The lowest sequence number of a window without a result; Infinity when there is none. It need not be the first one's:
+   * a cell of a grid may be closed after those of other sources whose newest reading came later.
+   */
   get oldest(): number {
-    return this.#flying > 0 ? (this.#batch.sequences[0] ?? 0) : this.queue.oldest;
+    let { oldest } = this.queue;
+    for (let i = 0; i < this.#flying; i++) oldest = Math.min(oldest, this.#batch.sequences[i] as number);
+    return oldest;
   }
 
   /** So many windows wait that they need not wait for more. */

@@ -93,7 +93,7 @@ export class Scheduler {
 
   /**
    * Queues a copy of a window.
-   * @param sequence  of its newest reading; grows within a stream
+   * @param sequence  of its newest reading; grows within a source
    * @param arrived  of its newest reading, monotonic ms
    */
   enqueue(stream: string, source: number, sequence: number, ts: number, arrived: number, window: Float32Array): void {

@@ -45,9 +45,13 @@ export class WindowQueue {
     return this.#length;
   }
 
-  /** Sequence number of the oldest window, Infinity when none waits. */
+  /** The lowest sequence number among the windows that wait, Infinity when none does. */
   get oldest(): number {
-    return this.#length === 0 ? Number.POSITIVE_INFINITY : (this.#columns.sequences[this.#head] ?? 0);
+    const { sequences } = this.#columns;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (let i = 0, at = this.#head; i < this.#length; i++, at = at + 1 === this.#capacity ? 0 : at + 1)
+      oldest = Math.min(oldest, sequences[at] as number);
+    return oldest;
   }
 
   /** Appends a copy of a window. The caller has made room: `length < limit`. */

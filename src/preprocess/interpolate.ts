@@ -63,6 +63,16 @@ export class Interpolator {
     else this.#sink(slot, sequence, ts, arrived, row);
   }
 
+  /** The lowest sequence number among the readings that wait; Infinity when none does. */
+  openFrom(slot: number): number {
+    const { data } = this.#waiting;
+    for (let i = 0; i < (this.#count.data[slot] as number); i++) {
+      const sequence = data[this.#at(slot, i)] as number;
+      if (!Number.isNaN(sequence)) return sequence;
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
   /** Gives up what waits. */
   abandon(slot: number): void {
     while ((this.#count.data[slot] as number) > 0) this.#drop(slot);

@@ -144,12 +144,15 @@ export class Pipeline {
     }
   }
 
-  /** The lowest sequence number that a window of a cell still open will carry; Infinity when none is open. */
+  /** The lowest sequence number that a window still to come may carry: of an open cell, or of a reading that waits. */
   get openFrom(): number {
     let oldest = Number.POSITIVE_INFINITY;
-    if (!this.#resampler) return oldest;
-    for (let slot = 0; slot < this.#slots.end; slot++)
-      if (this.#slots.sourceAt(slot) >= 0) oldest = Math.min(oldest, this.#resampler.openFrom(slot));
+    if (!this.#resampler && !this.#interpolator) return oldest;
+    for (let slot = 0; slot < this.#slots.end; slot++) {
+      if (this.#slots.sourceAt(slot) < 0) continue;
+      const cell = this.#resampler?.openFrom(slot) ?? oldest;
+      oldest = Math.min(oldest, cell, this.#interpolator?.openFrom(slot) ?? oldest);
+    }
     return oldest;
   }
 

@@ -84,6 +84,12 @@ export class Disk {
   }
 }
 
+/** Nothing is cleaned. */
+export const cleaned = {
+  ...({ range: {}, missing: "drop", missingLimit: 60_000, duplicates: "keep", outliers: "none" } as const),
+  hampel: { window: 7, sigmas: 3 },
+};
+
 /** A broker that confirms results at once, or never, or up to a number of them. */
 export type Confirming = { limit: number };
 
@@ -114,10 +120,7 @@ export class Life {
     const config = {
       ...{ topic: "motes/{mote}/env", exclude: [], codec: "json", fields: { a: "a" }, timestamp: "ts", qos: 1 },
       ...{ maxPayload: 1e6, maxSources: 16, transform: [], normalize: "none", uplink: "none" },
-      clean: {
-        ...{ range: {}, missing: "drop", missingLimit: 60_000, duplicates: "keep", outliers: "none" },
-        hampel: { window: 7, sigmas: 3 },
-      },
+      clean: cleaned,
       window: { size: 2, hop: 1, maxGap: 1e9 },
       alarm: { onAfter: 1, offAfter: 1, silentAfter: 0 },
       publish: { when: "all", minInterval: 0, retain: false },
@@ -188,12 +191,16 @@ export class Life {
     return recovery;
   }
 
-  /** Readings `from` to `to - 1` of source `mote` arrive: at 1 ms apart, reading n has the value n. */
-  take(from: number, to: number, mote = "m0"): void {
+  /** Readings `from` to `to - 1` arrive: 1 ms apart, reading n has the value n. */
+  take(from: number, to: number): void {
+    for (let n = from; n < to; n++) this.read("m0", n, n);
+  }
+
+  /** A reading of a source arrives. @param at  its time, ms since the start */
+  read(mote: string, at: number, a: number): void {
     const origin = this.path.intake.originOf(`motes/${mote}/env`);
     if (!origin) throw new Error("no such source");
-    for (let n = from; n < to; n++)
-      this.path.intake.accept(origin, Buffer.from(JSON.stringify({ ts: 1.7e12 + n, a: n })), "no", 1);
+    this.path.intake.accept(origin, Buffer.from(JSON.stringify({ ts: 1.7e12 + at, a })), "no", 1);
   }
 
   /** Every window has its result, and the broker has confirmed it. */

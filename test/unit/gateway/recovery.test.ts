@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { runsOf as runs } from "../../support/killed-lives.ts";
-import { Disk, Life } from "../../support/path-world.ts";
+import { cleaned, Disk, Life } from "../../support/path-world.ts";
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
 
@@ -88,4 +88,64 @@ it("takes snapshots of a stream that never stands still, and none that leaves a 
   expect(played).toBeLessThanOrEqual(15_000);
   await next.settled();
   expect(runs(next.given)).toEqual([`${before}-24999`]);
+});
+
+/** Two sources on a grid of a second: the cell of `m0` holds the older reading and is closed last. */
+const crossed = { every: 1_000, window: { size: 1, hop: 1, maxGap: 60_000 } };
+function cross(life: Life): void {
+  life.read("m0", 0, 1);
+  life.read("m1", 100, 2);
+  life.read("m1", 1_100, 3);
+  life.read("m0", 1_200, 4);
+}
+
+it("still owes the window of an older reading that was closed after that of a newer one", async () => {
+  const disk = new Disk();
+  const life = new Life(disk, crossed);
+  life.isComputing = false;
+  cross(life);
+  await life.committer.flush();
+  life.collector.touch();
+  await life.committer.flush();
+  expect(disk.inferred).toBe(0);
+});
+
+it.each([0, 1])("still owes the result that comes second when the broker has confirmed %i", async (confirmed) => {
+  const disk = new Disk();
+  const life = new Life(disk, crossed, { limit: confirmed });
+  cross(life);
+  await life.scheduler.drained();
+  await pause();
+  await life.committer.flush();
+  life.collector.touch();
+  await life.committer.flush();
+  expect(life.given).toEqual([100, 0]);
+  const next = new Life(disk, crossed);
+  await next.recover();
+  await next.settled();
+  expect(next.given).toContain(0);
+});
+
+it("still owes a reading that waits for the line over its missing value", async () => {
+  const linear = {
+    window: crossed.window,
+    clean: { ...cleaned, range: { a: [0, 10] as [number, number] }, missing: "linear" as const },
+  };
+  const disk = new Disk();
+  const life = new Life(disk, linear);
+  life.read("m0", 0, 1);
+  life.read("m0", 100, 99);
+  life.read("m1", 200, 2);
+  await life.settled();
+  await life.committer.flush();
+  life.collector.touch();
+  await life.committer.flush();
+  const next = new Life(disk, linear);
+  await next.recover();
+  next.read("m0", 300, 3);
+  await next.settled();
+  expect([life.given, next.given]).toEqual([
+    [0, 200],
+    [200, 100, 300],
+  ]);
 });
