@@ -47,12 +47,29 @@ export class MarkTable {
   }
 }
 
+/** Values of one source with their times, ms UTC. A plain object: it crosses the border of processes. */
+export type ValueSeries = { readonly source: string; readonly ts: Float64Array; readonly values: Float64Array };
+
 /**
  * Values by source and time: a field of the readings themselves, or what a second stream says of them (a label topic).
  * Values of a source named "" hold for all sources that have none of their own.
  */
 export class ValueTable {
   readonly #series = new Map<string, { ts: number[]; values: number[]; isSorted: boolean }>();
+
+  constructor(series: readonly ValueSeries[] = []) {
+    for (const { source, ts, values } of series)
+      this.#series.set(source, { ts: [...ts], values: [...values], isSorted: false });
+  }
+
+  /** All that was added. */
+  get series(): ValueSeries[] {
+    return [...this.#series].map(([source, { ts, values }]) => ({
+      source,
+      ts: Float64Array.from(ts),
+      values: Float64Array.from(values),
+    }));
+  }
 
   add(source: string, ts: number, value: number): void {
     if (Number.isNaN(value)) return;

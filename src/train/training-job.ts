@@ -21,7 +21,7 @@ export type TrainingJob = {
   readonly shipped?: Uint8Array;
   readonly settings: TrainingSettings;
   /** How readings become examples, when readings follow; absent: a data set follows. */
-  readonly data?: Omit<WindowDataOptions, "labels" | "seed" | "card">;
+  readonly data?: Omit<WindowDataOptions, "seed" | "card">;
   /** Parts of the split. Default: by time, else by content, 60 to 10 to 15 to 15. */
   readonly shares?: Shares;
   readonly threads: number;

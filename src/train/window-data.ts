@@ -8,7 +8,7 @@ import type { WindowOptions } from "../preprocess/window.ts";
 import type { DataSet } from "./data-set.ts";
 import { withManifest } from "./manifest.ts";
 import { RowStore } from "./row-store.ts";
-import { type Mark, MarkTable, ValueTable } from "./time-table.ts";
+import { type Mark, MarkTable, type ValueSeries, ValueTable } from "./time-table.ts";
 import { WindowExamples } from "./window-examples.ts";
 
 export type WindowDataOptions = {
@@ -25,7 +25,7 @@ export type WindowDataOptions = {
     readonly statistics?: Statistics | undefined;
   };
   /** A label topic: what a second stream said, and how far in time it may be from a window's newest reading. */
-  readonly labels?: { readonly values: ValueTable; readonly boundMs: number } | undefined;
+  readonly labels?: { readonly values: readonly ValueSeries[]; readonly boundMs: number } | undefined;
   /** Operators' marks, of any stream. */
   readonly marks?: readonly Mark[] | undefined;
   /** Field of the readings that is not 0 during an event; it need not be one of the model's. */
@@ -159,9 +159,10 @@ export class WindowData {
     const { card, stream, labels } = this.#options;
     const examples = new WindowExamples(card, (stream.window ?? windowOf(card)).size);
     const own = targetField(card);
+    const said = labels && new ValueTable(labels.values);
     const targetAt = (source: string, ts: number): number => {
       if (own !== undefined) return this.#targets.at(source, ts, 0);
-      if (labels) return labels.values.at(source, ts, labels.boundMs);
+      if (said) return said.at(source, ts, labels?.boundMs ?? 0);
       const label = this.#marks.at(source, ts);
       return label === undefined ? Number.NaN : classOf(card, label, stream.name);
     };

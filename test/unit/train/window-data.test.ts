@@ -110,7 +110,7 @@ describe("targets", () => {
     values.add("one", 1_200, 1);
     values.add("one", 2_900, 0);
     values.add("two", 0, 1);
-    const { data, push } = windowData(classes(), { labels: { values, boundMs: 300 } });
+    const { data, push } = windowData(classes(), { labels: { values: values.series, boundMs: 300 } });
     push("one", [1, 2, 3, 4]);
     expect(seen(data.finish())).toEqual([
       { x: [2], y: [1] },
