@@ -20,6 +20,8 @@ export type GradientCase = {
   readonly attributes?: NaiveAttributes & Attributes;
   /** Outputs that the node has. Default: the real ones. */
   readonly outputs?: number;
+  /** What each output is multiplied by to make the loss. Default: drawn. */
+  readonly weights?: readonly (readonly number[])[];
 };
 
 /** Real numbers that the gradient is asked for: drawn between two bounds, all distinct, none at a kink. */

@@ -28,7 +28,7 @@ const knowledges = ["sizes", "symbols", "nothing"] as const;
 type KnowledgeOfShapes = (typeof knowledges)[number];
 
 /** A case with its numbers: float32 and float64 are fed the same. */
-type Drawn = GradientCase & {
+export type Drawn = Omit<GradientCase, "weights"> & {
   readonly op: string;
   readonly arrays: readonly (NdArray | undefined)[];
   readonly outputsThere: readonly NdArray[];
@@ -51,21 +51,26 @@ export function checkGradients(op: string, cases: readonly GradientCase[], optio
   test(`${op}: ${cases.length} configurations`, async () => {
     expect(cases.length).toBeGreaterThanOrEqual(10);
     const drawn = cases.map((each, index) => draw(op, each, index));
-    const single = await resultsOf(drawn, "float32", options);
+    const single = await resultsOf(drawn, "float32", options, knowledges);
     for (const { label, actual, expected } of single) expect(errorOf(actual, expected), label).toBeLessThan(tolerance);
     checkAdjoint(drawn, single, linear);
-    const double = float64 ? await resultsOf(drawn, "float64", options) : [];
+    const double = float64 ? await resultsOf(drawn, "float64", options, ["sizes"]) : [];
     for (const { label, actual, expected } of double) expect(errorOf(actual, expected), label).toBeLessThan(1e-7);
   });
 }
 
 /** Some cases share a session, so that not each costs one: not all, since the time to load grows faster than a model. */
-async function resultsOf(drawn: readonly Drawn[], type: Real, options: CheckOptions): Promise<Result[]> {
+export async function resultsOf(
+  drawn: readonly Drawn[],
+  type: Real,
+  options: CheckOptions,
+  how: readonly KnowledgeOfShapes[],
+): Promise<Result[]> {
   const results: Result[] = [];
   for (let from = 0; from < drawn.length; from += 6) {
     const model = new GradientModel(type, options);
     for (const [index, each] of drawn.slice(from, from + 6).entries())
-      for (const known of type === "float32" ? knowledges : (["sizes"] as const)) model.add(each, from + index, known);
+      for (const known of how) model.add(each, from + index, known);
     results.push(...(await model.run()));
   }
   return results;
@@ -199,14 +204,17 @@ export function errorOf(actual: readonly number[], expected: readonly number[]):
 }
 
 /** Fills in the numbers of a case, and works out its gradient by central differences. */
-function draw(op: string, each: GradientCase, seed: number): Drawn {
+export function draw(op: string, each: GradientCase, seed: number): Drawn {
   const random = seededRandom(1000 + seed);
   const forward = naive[op];
   if (!forward) throw new Error(`test/support/naive has no row for ${op}`);
   const attributes = each.attributes ?? {};
   const arrays = each.inputs.map((argument, place) => argument && numbersFor(argument, place, random)).map(orNothing);
   const outputsThere = forward(arrays, attributes).slice(0, each.outputs);
-  const weights = outputsThere.map(({ dims }) => NdArray.from(dims, () => Math.fround(random() * 2 - 1)));
+  const weights = outputsThere.map(({ dims }, place) => {
+    const wanted = each.weights?.[place];
+    return wanted ? new NdArray(dims, wanted) : NdArray.from(dims, () => Math.fround(random() * 2 - 1));
+  });
   const loss = (inputs: readonly (NdArray | undefined)[]): number =>
     sum(weights.map(({ data }, place) => dot(data, forward(inputs, attributes)[place]?.data ?? [])));
   const expected = each.inputs.map((argument, place) => {

@@ -19,7 +19,8 @@ export const placement: Readonly<Record<string, GradientRule>> = {
     ];
   },
   Cast: ({ g, a, dY }) => [g.cast(dY, a.type ?? "float32")],
-  CastLike: ({ g, a, dY }) => [g.cast(dY, a.type ?? "float32")],
+  // Of its second input nothing but the type counts.
+  CastLike: ({ g, a, b, dY }) => [g.cast(dY, a.type ?? "float32"), g.zerosLike(b)],
   Expand: ({ g, a, y, dY }) => [unbroadcast(g, dY, a, y)],
   Tile: (at) => [tiled(at)],
   SpaceToDepth: (at) => [at.g.op("DepthToSpace", [at.dY], { blocksize: at.number("blocksize", 1) })],

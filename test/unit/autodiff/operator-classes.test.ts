@@ -42,6 +42,13 @@ describe("operators without a slope", () => {
   });
 });
 
+test("a cast to another real type passes the gradient in the type of its input", async () => {
+  const twice = (g: GraphBuilder, w: Value): Value => g.mul(g.cast(w, "float64"), 2);
+  expect(await gradientOf((g, w) => g.cast(twice(g, w), "float32"))).toEqual([2, 2, 2, 2, 2, 2]);
+  expect(await gradientOf((g, w) => g.op("CastLike", [twice(g, w), w]))).toEqual([2, 2, 2, 2, 2, 2]);
+  expect(await gradientOf(twice)).toEqual([2, 2, 2, 2, 2, 2]);
+});
+
 describe("operators that are refused", () => {
   const state = (g: GraphBuilder, w: Value): Value => g.know(g.identity(w), { type: "float32", shape: [2, 3] });
 
