@@ -77,26 +77,44 @@ export async function calibrate(
 ): Promise<Calibration | undefined> {
   const { method, of, tensor: name, alpha = 0.1, trimmed, margin } = card.calibration ?? { method: "fixed" };
   if (method === "fixed" || of === undefined || name === undefined) return undefined;
-  const runs = await ModelRuns.open(model, card, [of], options);
-  const scores: number[] = [];
-  try {
-    for await (const { examples: part, values } of runs.over(data, calibrationExamples(data, examples))) {
-      const score = values[of];
-      if (score?.data.length !== part.length)
-        throw new TidegateError("DATA_UNUSABLE", {
-          what: "the model",
-          reason: `its value ${of} is not one score for each window, but [${score?.dims.join(", ")}]`,
-          remedy: "Name in the card's `calibration.of` a value with one number for each window.",
-        });
-      for (const each of score.data) scores.push(Number(each));
-    }
-  } finally {
-    await runs.release();
-  }
+  const scores = await scoresOf(model, card, data, calibrationExamples(data, examples), of, options);
   const calibration = thresholdOf(scores, { alpha, trimmed, margin });
   if (calibration.outcome === "calibrated") {
     const parameters = FlatParameters.of(model, [name]);
     parameters.unpack(new Float32Array(parameters.length).fill(calibration.threshold), model);
   }
   return calibration;
+}
+
+/**
+ * One number for each example: a score, whose quantiles calibrate and whose drift is measured.
+ * @param value  name of a value of the graph
+ * @throws TidegateError DATA_UNUSABLE when it is not one number for each example
+ */
+export async function scoresOf(
+  model: ModelProto,
+  card: Card,
+  data: DataSet,
+  examples: Int32Array,
+  value: string,
+  options?: RunOptions,
+): Promise<Float64Array> {
+  const scores = new Float64Array(examples.length);
+  const runs = await ModelRuns.open(model, card, [value], options);
+  let at = 0;
+  try {
+    for await (const { examples: part, values } of runs.over(data, examples)) {
+      const score = values[value];
+      if (score?.data.length !== part.length)
+        throw new TidegateError("DATA_UNUSABLE", {
+          what: "the model",
+          reason: `its value ${value} is not one number for each window, but [${score?.dims.join(", ")}]`,
+          remedy: "Name in the card's `calibration.of` a value with one number for each window.",
+        });
+      for (const each of score.data) scores[at++] = Number(each);
+    }
+  } finally {
+    await runs.release();
+  }
+  return scores;
 }

@@ -23,6 +23,20 @@ export function reservoir(data: DataSet, examples: Int32Array, capacity: number,
   return Int32Array.from(rounds.slice(0, Math.max(0, capacity)), ({ example }) => example).sort();
 }
 
+/**
+ * Known events with some windows beside each: frozen by `takeExamples`, they are what every later version is tried on.
+ * @param beside  windows before and behind an event, of the same source
+ */
+export function eventExamples(data: DataSet, examples: Int32Array, beside = 1): Int32Array {
+  return examples.filter((_, i) => {
+    for (let at = Math.max(0, i - beside); at <= Math.min(examples.length - 1, i + beside); at++) {
+      const other = examples[at] as number;
+      if (data.marked[other] && data.source[other] === data.source[examples[i] as number]) return true;
+    }
+    return false;
+  });
+}
+
 /** A data set of these examples alone (ascending), with the rows that they read and no others. */
 export function takeExamples(data: DataSet, examples: Int32Array): DataSet {
   const extent = extentOf(data);

@@ -14,6 +14,8 @@ type Stretch = { readonly from: number; to: number; readonly label: string };
 export class MarkTable {
   readonly #stretches = new Map<string, Stretch[]>();
   #isSorted = true;
+  /** Length of the longest one: how far back one that still lasts may have begun. */
+  #longest = 0;
 
   constructor(marks: readonly Mark[] = [], stream?: string) {
     for (const mark of marks)
@@ -41,10 +43,31 @@ export class MarkTable {
   }
 
   #over(source: string, from: number, to: number): readonly Stretch[] {
-    if (!this.#isSorted) for (const own of this.#stretches.values()) own.sort((a, b) => a.from - b.from);
-    this.#isSorted = true;
-    return this.#stretches.get(source)?.filter((each) => each.from <= to && each.to >= from) ?? [];
+    if (!this.#isSorted) {
+      for (const own of this.#stretches.values()) own.sort((a, b) => a.from - b.from);
+      this.#longest = [...this.#stretches.values()]
+        .flat()
+        .reduce((most, each) => Math.max(most, each.to - each.from), 0);
+      this.#isSorted = true;
+    }
+    const own = this.#stretches.get(source) ?? [];
+    const end = firstAfter(own.length, (i) => (own[i]?.from ?? 0) > to);
+    let begin = end;
+    while (begin > 0 && (own[begin - 1]?.from ?? 0) >= from - this.#longest) begin--;
+    return own.slice(begin, end).filter((each) => each.to >= from);
   }
+}
+
+/** The first index below `length` for which it holds (and for all behind it); `length` when it holds for none. */
+function firstAfter(length: number, holds: (index: number) => boolean): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Values of one source with their times, ms UTC. A plain object: it crosses the border of processes. */
@@ -89,13 +112,7 @@ export class ValueTable {
     if (!series) return Number.NaN;
     if (!series.isSorted) sort(series);
     // The first that is later; equal times: the last of them was said last.
-    let low = 0;
-    let high = series.ts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((series.ts[middle] as number) <= ts) low = middle + 1;
-      else high = middle;
-    }
+    const low = firstAfter(series.ts.length, (i) => (series.ts[i] as number) > ts);
     const before = low > 0 ? ts - (series.ts[low - 1] as number) : Number.POSITIVE_INFINITY;
     const after = low < series.ts.length ? (series.ts[low] as number) - ts : Number.POSITIVE_INFINITY;
     if (Math.min(before, after) > boundMs) return Number.NaN;

@@ -30,10 +30,13 @@ export type WindowDataOptions = {
   readonly marks?: readonly Mark[] | undefined;
   /** Field of the readings that is not 0 during an event; it need not be one of the model's. */
   readonly eventField?: string | undefined;
-  /** Beyond it a sample, stratified by source and time, stands for all. Default 200,000. */
+  /** Beyond it a sample, stratified by source and time, stands for all. Default 200,000, or what fills 64 MB. */
   readonly maxExamples?: number | undefined;
   readonly seed: number;
 };
+
+/** Numbers in memory, where it is not said how many examples there may be. */
+const maxNumbers = 2 ** 24;
 
 /** One line of `buffer export`. */
 export type ExportedReading = {
@@ -68,7 +71,7 @@ export class WindowData {
 
   /** @throws TidegateError PREPROCESS_INVALID, DATA_UNUSABLE */
   constructor(options: WindowDataOptions) {
-    const { card, stream, marks, eventField, maxExamples = 200_000, seed } = options;
+    const { card, stream, marks, eventField, seed } = options;
     const { name, fields, config, statistics } = stream;
     const fault = (reason: string, remedy: string) =>
       new TidegateError("DATA_UNUSABLE", { what: `stream ${name}`, reason, remedy });
@@ -81,7 +84,8 @@ export class WindowData {
       );
     this.#options = options;
     const outputs = card.fields.map((field) => field.name);
-    const { reach } = new WindowExamples(card, window.size);
+    const { reach, numbers } = new WindowExamples(card, window.size, memoryOf(config));
+    const { maxExamples = Math.min(200_000, Math.ceil(maxNumbers / numbers)) } = options;
     this.#store = new RowStore({ width: outputs.length, reach, maxRows: maxExamples * window.hop, seed });
     const shared = { stream: config, fields, ...(statistics ? { statistics } : {}) };
     this.#pipeline = new Pipeline({
@@ -157,7 +161,8 @@ export class WindowData {
   /** @throws TidegateError DATA_UNUSABLE: no example, labels out of range, one class alone */
   finish(): DataSet {
     const { card, stream, labels } = this.#options;
-    const examples = new WindowExamples(card, (stream.window ?? windowOf(card)).size);
+    const { size } = stream.window ?? windowOf(card);
+    const examples = new WindowExamples(card, size, memoryOf(stream.config));
     const own = targetField(card);
     const said = labels && new ValueTable(labels.values);
     const targetAt = (source: string, ts: number): number => {
@@ -194,6 +199,13 @@ const windowOf = ({ window }: Card): WindowOptions => ({
   hop: window?.hop ?? 1,
   maxGap: window?.maxGap ?? Number.POSITIVE_INFINITY,
 });
+
+/** Readings before a row that have a part in it, at most. */
+function memoryOf({ clean, transform }: PipelineConfig): number {
+  const steps = transform.map(({ op, over }) => (op === "difference" || op === "rate" ? 1 : (over ?? 1) - 1));
+  const outliers = clean.outliers === "none" ? 0 : clean.hampel.window - 1;
+  return steps.reduce((sum, step) => sum + step, outliers);
+}
 
 /** The readings' own field that holds the target. */
 const targetField = ({ target }: Card): string | undefined =>

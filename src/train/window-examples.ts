@@ -24,6 +24,8 @@ type Example = { readonly first: number; readonly source: number; readonly ts: n
 export class WindowExamples {
   /** Rows that an example reaches over, its target included. */
   readonly reach: number;
+  /** Numbers that one more example takes up, where windows follow on each other row by row. */
+  readonly numbers: number;
   readonly #card: Card;
   readonly #size: number;
   readonly #width: number;
@@ -34,12 +36,14 @@ export class WindowExamples {
   readonly #targets: number[] = [];
   #rows = 0;
 
-  constructor(card: Card, size: number) {
+  /** @param memory  rows before a window whose readings have a part in it still, by cleaning and transformation */
+  constructor(card: Card, size: number, memory = 0) {
     this.#card = card;
     this.#size = size;
     this.#width = card.fields.length;
     this.#ahead = card.target?.kind === "next" ? card.target.horizon : 0;
-    this.reach = size + this.#ahead;
+    this.reach = size + this.#ahead + memory;
+    this.numbers = this.#isSpan() || this.#isRow() ? this.#width : size * this.#width;
   }
 
   /** Takes a run; it is kept. */
@@ -92,17 +96,31 @@ export class WindowExamples {
     };
   }
 
+  get #input() {
+    return this.#card.inputs.find(({ from }) => from === "window");
+  }
+
+  /** Whether the model takes windows as they lie in the rows. */
+  #isSpan(): boolean {
+    const { dims = [] } = this.#input ?? {};
+    return dims.length === 3 && dims[1] === this.#size && dims[2] === this.#width;
+  }
+
+  #isRow(): boolean {
+    const { dims = [] } = this.#input ?? {};
+    return this.#size === 1 && dims.length === 2 && dims[1] === this.#width;
+  }
+
   /** Tensors, how they are read, and the first row of each example. */
   #tensors(rows: Float32Array, place: Int32Array, own: Float64Array | undefined) {
     const card = this.#card;
     const width = this.#width;
     const { target } = card;
-    const input = card.inputs.find(({ from }) => from === "window");
+    const input = this.#input;
     if (!input) throw unusable("the model", "it takes no windows: no input is from: window");
     const inner = input.dims.slice(1).map(Number);
-    const isSpan = inner.length === 2 && inner[0] === this.#size && inner[1] === width;
-    const isRow = this.#size === 1 && inner.length === 1 && inner[0] === width;
-    const isShared = isSpan || isRow;
+    const isSpan = this.#isSpan();
+    const isShared = isSpan || this.#isRow();
     const all = tensor("float32", [rows.length / width, width], rows);
     const windows = isShared
       ? all

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { balanceClasses } from "../../../src/train/class-balance.ts";
 import type { DataSet } from "../../../src/train/data-set.ts";
 import { readRows, readTargets } from "../../../src/train/example-rows.ts";
-import { reservoir, takeExamples, withReplay } from "../../../src/train/replay.ts";
+import { eventExamples, reservoir, takeExamples, withReplay } from "../../../src/train/replay.ts";
 import { splitByTime } from "../../../src/train/splits.ts";
 import { numbers } from "../../support/run-model.ts";
 import { windowCard, windowData } from "../../support/window-data.ts";
@@ -75,6 +75,14 @@ describe("a reservoir", () => {
     set.marked[17] = 1;
     set.marked[18] = 1;
     expect([...reservoir(set, all(set), 20, 5)]).toEqual(expect.arrayContaining([17, 18]));
+  });
+
+  it("of events takes a window beside each, so that they stay apart", () => {
+    const set = series(2, [100, 100]);
+    for (const event of [10, 11, 13, 97]) set.marked[event] = 1;
+    // The last one is the first source's last: what stands behind it is another source's.
+    expect(set.source[97]).not.toBe(set.source[98]);
+    expect([...eventExamples(set, all(set))]).toEqual([9, 10, 11, 12, 13, 14, 96, 97]);
   });
 
   it("is taken out with the rows that it reads, and shows a model the same", () => {
