@@ -58,8 +58,10 @@ function adamStep(g: GraphBuilder, at: UpdateInputs, gradient: Value, weights: V
   const [m, v] = at.slots as readonly [Value, Value];
   const mean = blend(g, m, gradient, beta1);
   const square = blend(g, v, g.square(gradient), beta2);
-  const correction1 = g.sub(1, g.pow(beta1, at.step));
-  const correction2 = g.sqrt(g.sub(1, g.pow(beta2, at.step)));
+  // In float64: near 1, float32 keeps too few digits of 1 - 0.999.
+  const step = g.cast(at.step, "float64");
+  const correction1 = g.cast(g.sub(1, g.pow(beta1, step)), "float32");
+  const correction2 = g.cast(g.sqrt(g.sub(1, g.pow(beta2, step))), "float32");
   // The corrections are taken into two scalars, so that the vectors are passed over as seldom as can be.
   const scale = g.div(g.mul(at.rate, correction2), correction1);
   const divisor = g.add(g.sqrt(square), g.mul(correction2, epsilon));
