@@ -16,6 +16,8 @@ export type GateEvidence = {
   readonly falseAlarms?: Paired | undefined;
   /** Frozen reference events: which of them each version finds. Absent: there are none. */
   readonly events?: { readonly candidate: readonly boolean[]; readonly active: readonly boolean[] } | undefined;
+  /** Why the candidate has no threshold of its own, when none could be told. */
+  readonly uncalibrated?: string | undefined;
 };
 
 export type GateRule = {
@@ -72,6 +74,7 @@ export function decide(evidence: GateEvidence, rule: GateRule): GateDecision {
   else if (lossChange.high < -margin) passed.push(`${said}: it is better`);
   else kept.push(`${said}: that it falls by more than ${percent(margin)} is not shown`);
 
+  if (evidence.uncalibrated !== undefined) kept.push(evidence.uncalibrated);
   const alarmChange = falseAlarms && changeOf(falseAlarms, rule);
   if (alarmChange) {
     const text = `the rate of false alarms changes by ${range(alarmChange)}`;

@@ -3,8 +3,10 @@ import type { Frame, Source } from "../base/frame.ts";
 import type { Card } from "../inference/card.ts";
 import type { Calibration } from "./calibrate.ts";
 import type { Standing } from "./circumstances.ts";
+import type { ReferenceEvents } from "./compare.ts";
 import type { DataManifest } from "./data-set.ts";
 import type { Evaluation } from "./evaluate.ts";
+import type { GateDecision, GateRule } from "./gate.ts";
 import type { GateLimits } from "./gates.ts";
 import type { TrainingSettings } from "./schedule.ts";
 import type { Shares } from "./splits.ts";
@@ -24,6 +26,10 @@ export type TrainingJob = {
   readonly data?: Omit<WindowDataOptions, "seed" | "card">;
   /** Parts of the split. Default: by time, else by content, 60 to 10 to 15 to 15. */
   readonly shares?: Shares;
+  /** Known events that no training sees: what candidate and version in use are tried on beside the newest slice. */
+  readonly reference?: ReferenceEvents;
+  /** When the candidate is to take over; absent: see `decide`. */
+  readonly gate?: Omit<GateRule, "seed">;
   readonly threads: number;
   /** Longest run, ms: whoever needs the processor gets it between two. */
   readonly runMs?: number;
@@ -67,6 +73,8 @@ export type Candidate = {
   /** Of the new model, and of the one in use, on the same examples. */
   readonly evaluation: Evaluation;
   readonly active: Evaluation;
+  /** Whether it takes over. */
+  readonly gate: GateDecision;
 };
 
 /** What came of a job. */

@@ -8,9 +8,11 @@ import { type ModelProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
 import { calibrate } from "./calibrate.ts";
 import { CheckpointFile, type Sealer } from "./checkpoint.ts";
 import { type Circumstances, describeCpu, sha256, standingOf } from "./circumstances.ts";
+import { compareVersions } from "./compare.ts";
 import type { DataSet, Split } from "./data-set.ts";
 import { evaluate } from "./evaluate.ts";
 import { fitStatistics } from "./fit.ts";
+import { decide } from "./gate.ts";
 import { closedGate, readDevice } from "./gates.ts";
 import { Trainer, type TrainingHooks, type TrainingOutcome } from "./trainer.ts";
 import type { TrainerState } from "./trainer-state.ts";
@@ -83,16 +85,23 @@ export async function work(job: TrainingJob, data: DataSet, split: Split, hooks:
   }
 }
 
-/** Gives the new model its threshold, and measures it beside the one in use on examples that neither has seen. */
+/** Gives the new model its threshold, and measures and judges it beside the one in use on examples that neither has seen. */
 async function measured(model: ModelProto, job: TrainingJob, data: DataSet, split: Split): Promise<Candidate> {
-  const { card, threads } = job;
+  const { card, threads, reference, settings } = job;
   const calibration = await calibrate(model, card, data, split.calibration, { threads });
   const active = decodeModel(job.model, card.name);
+  const versions = [
+    { model, card },
+    { model: active, card },
+  ] as const;
+  const evidence = await compareVersions(...versions, data, split.test, reference, { threads });
+  const uncalibrated = calibration?.outcome === "kept" ? calibration.reason : undefined;
   return {
     model: encodeModel(model),
     ...(calibration ? { calibration } : {}),
     evaluation: await evaluate(model, card, data, split.test, { threads }),
     active: await evaluate(active, card, data, split.test, { threads }),
+    gate: decide({ ...evidence, uncalibrated }, { ...job.gate, seed: settings.seed }),
   };
 }
 

@@ -43,6 +43,7 @@ test("a job comes back with a better model, measured beside the one in use", asy
   expect(history).toHaveLength(8);
   expect(manifest).toMatchObject({ readings: 1_200, from: "stream tank" });
   expect(candidate?.evaluation.metrics.mse).toBeLessThan(0.5 * (candidate?.active.metrics.mse ?? 0));
+  expect(candidate?.gate).toMatchObject({ outcome: "passed", reasons: [expect.stringMatching(/it is better/)] });
   expect(candidate?.model.length).toBe(seriesModel().length);
   expect(told.events[0]).toMatchObject({ event: "data" });
   expect(told.events.at(-1)).toMatchObject({ event: "progress", epoch: 8, ended: { epoch: 8 } });

@@ -65,6 +65,11 @@ describe("a candidate", () => {
       /no reference event/,
     ],
   ];
+  it("that has no threshold of its own is kept", () => {
+    const decision = decide({ losses: better, uncalibrated: "12 windows are too few" }, { seed: 1 });
+    expect(decision).toMatchObject({ outcome: "kept", reasons: ["12 windows are too few", expect.anything()] });
+  });
+
   test.each(cases)("%s", (_what, evidence, outcome, reason) => {
     const decision = decide(evidence, { seed: 1 });
     expect(decision.outcome).toBe(outcome);
