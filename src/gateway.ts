@@ -9,7 +9,7 @@ import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
-import { cloudLink, formerFilters, rememberFilters, siteLink } from "./gateway/links.ts";
+import { cloudLink, formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
 import { confirmed } from "./gateway/publisher.ts";
 import { Recovery } from "./gateway/recovery.ts";
 import { housekeeping, Schedules } from "./gateway/schedules.ts";
@@ -131,7 +131,8 @@ export class Gateway implements Component {
     try {
       this.health.ready("journal");
       this.health.ready("disk");
-      this.#site = this.#siteLink(await formerFilters(this.journal));
+      const former = await formerFilters(this.journal);
+      this.#site = this.#siteLink(former);
       this.#cloud = this.#cloudLink();
       const recoveries = await this.#openStreams();
       if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
@@ -139,7 +140,8 @@ export class Gateway implements Component {
       const schedules = new Schedules(housekeeping(config.schedules, this), log);
       const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
       this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
-      await rememberFilters(this.journal, config);
+      // The broker drops what is no longer wanted once it is reached: until then its session may hold either.
+      await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
       await this.#running.start(signal);
       this.#ticker = setInterval(() => this.#tick(), tickMs);
@@ -204,8 +206,9 @@ export class Gateway implements Component {
         this.#committer?.wake();
       },
       onState: (state, reason) => {
-        if (state === "online") this.health.ready("site");
-        else this.health.degrade("site", reason);
+        if (state === "offline") return this.health.degrade("site", reason);
+        this.health.ready("site");
+        if (former.length > 0) rememberFilters(this.journal, siteFilters(this.#options.config)).catch(() => {});
       },
     });
     return link;

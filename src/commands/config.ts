@@ -2,6 +2,7 @@ import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
 import { differences, valueLines, writtenValues } from "./config/effective-values.ts";
 import { setInFile } from "./config/set-in-file.ts";
+import { unsetInFile } from "./config/unset-in-file.ts";
 import { configFile, loadFor } from "./load-configuration.ts";
 import { answer, configOption, type Define, jsonOption } from "./verb.ts";
 
@@ -36,13 +37,32 @@ export const define: Define = (command, io) => {
       "after",
       "\nExample: tidegate config set buffer.maxBytes 512MiB\nThe running daemon takes it up when it reloads: systemctl reload tidegate.",
     )
-    .action((path: string, value: string, options: Options) => {
+    .action(async (path: string, value: string, options: Options) => {
       const file = configFile(io, options);
-      const change = setInFile(file, path, value, io.env);
+      const change = await setInFile(file, path, value, io.env);
       if (change.overriddenBy !== null)
         io.err(`The ${change.overriddenBy} gives ${path} another value, which is the one in force.`);
       if (options.json) print({ file, ...change });
       else io.out(`${file}: ${path} is now ${JSON.stringify(change.to)}, before ${JSON.stringify(change.from)}`);
+    });
+
+  command
+    .command("unset")
+    .description(
+      "take one key or section out of the configuration file, so that profile or default decide; comments stay",
+    )
+    .argument("<path>", "key or section, such as buffer.maxBytes")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate config unset buffer.maxBytes")
+    .action(async (path: string, options: Options) => {
+      const file = configFile(io, options);
+      const removal = await unsetInFile(file, path, io.env);
+      const { from, inForce } = removal;
+      const now = inForce ? `; in force is ${JSON.stringify(inForce.value)} (${inForce.origin})` : "";
+      if (options.json) print({ file, ...removal });
+      else if (from === null) io.out(`${file}: ${path} does not stand there: nothing to take out${now}`);
+      else io.out(`${file}: ${path} is gone, before ${JSON.stringify(from)}${now}`);
     });
 
   command

@@ -37,6 +37,8 @@ export function siteSubscriptions(config: Config): LinkSubscription[] {
   return [...byFilter.values()];
 }
 
+export const siteFilters = (config: Config): string[] => siteSubscriptions(config).map(({ topic }) => topic);
+
 const filtersName = "site/filters";
 
 /** What the daemon subscribed in its last life: the broker's session holds it, wanted or not. */
@@ -45,9 +47,9 @@ export async function formerFilters(journal: Journal): Promise<string[]> {
   return saved ? (JSON.parse(Buffer.from(saved).toString("utf8")) as string[]) : [];
 }
 
-export async function rememberFilters(journal: Journal, config: Config): Promise<void> {
-  const filters = siteSubscriptions(config).map(({ topic }) => topic);
-  await journal.statePut(filtersName, Buffer.from(JSON.stringify(filters)));
+/** @param filters  everything that the broker's session may hold */
+export async function rememberFilters(journal: Journal, filters: readonly string[]): Promise<void> {
+  await journal.statePut(filtersName, Buffer.from(JSON.stringify([...new Set(filters)])));
 }
 
 /** The link to the site's broker: gated, since what it acknowledges has to be on disk. */

@@ -1,10 +1,11 @@
-import { cpSync, rmSync, truncateSync } from "node:fs";
+import { cpSync, existsSync, rmSync, truncateSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
+import { ControlClient } from "../../src/ops/control-client.ts";
 import { moteStream } from "../support/daemon.ts";
 import { readStored } from "../support/daemon-journal.ts";
 import { daemonAt, moteFields, openSite, results, windowsOf } from "../support/daemon-site.ts";
-import { describeReal } from "../support/mosquitto.ts";
+import { describeReal, freePort } from "../support/mosquitto.ts";
 
 const shipped = resolve(import.meta.dirname, "../../models/mote-anomaly");
 
@@ -47,6 +48,54 @@ describeReal("the daemon while things around it change", () => {
     const { readings } = await readStored(daemon.dataDir, "env", moteFields);
     expect(new Set(readings.map(({ id }) => id)).size).toBe(sensors.sent);
   });
+
+  it("moves its doors at a reload, and says that its data directory stays", async () => {
+    const { broker } = await openSite();
+    const [first, second] = [await freePort(), await freePort()];
+    const listening = (port: number) => ({ dashboard: { enabled: true, listen: `127.0.0.1:${port}` } });
+    const answers = (port: number) =>
+      fetch(`http://127.0.0.1:${port}/healthz`).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    const daemon = daemonAt(broker.url, listening(first));
+    await daemon.start();
+    expect([await answers(first), await answers(second)]).toEqual([true, false]);
+    const socket = join(daemon.dir, "moved.sock");
+    daemon.configure({ ...daemon.config, ...listening(second), control: { socket } });
+    // Through the socket that is about to move: the answer still comes.
+    await daemon.ask("reload");
+    expect([await answers(first), await answers(second)]).toEqual([false, true]);
+    const client = await ControlClient.connect(socket);
+    expect(await client.call("status")).toMatchObject({ gateway: "gw-1" });
+    client.close();
+    await expect.poll(() => existsSync(daemon.socket), { timeout: 5_000 }).toBe(false);
+
+    daemon.configure({ ...daemon.config, gateway: { dataDir: join(daemon.dir, "elsewhere") } });
+    daemon.hangUp();
+    const refused = () => daemon.log.filter(({ event }) => event.startsWith("gateway.dataDir changes with a restart"));
+    await expect.poll(() => refused().length, { timeout: 10_000 }).toBe(1);
+    expect(existsSync(join(daemon.dir, "elsewhere"))).toBe(false);
+    expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+  }, 60_000);
+
+  it("still drops a subscription that it could not drop before it was killed", async () => {
+    const { broker, sensors } = await openSite();
+    const door = { topic: "doors/{door}", fields: { open: "open" } };
+    const daemon = daemonAt(broker.url, { streams: { env: moteStream, door } });
+    await daemon.start();
+    await daemon.stop();
+    daemon.configure({ ...daemon.config, streams: { env: moteStream } });
+    await broker.pause();
+    await daemon.start({ isConnected: false });
+    await daemon.kill();
+    await broker.restart();
+    await daemon.start();
+    await sensors.raw("doors/north", JSON.stringify({ open: 1 }));
+    await sensors.send(4);
+    await daemon.eventually(({ streams }) => streams.env?.readings === 4, "took 4 readings");
+    expect((await daemon.status()).site).toMatchObject({ received: 4 });
+  }, 60_000);
 
   it("goes on when the broker restarts: nothing is lost, no window breaks", async () => {
     const { broker, sensors, listener } = await openSite();

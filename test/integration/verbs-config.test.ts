@@ -95,6 +95,57 @@ describe("tidegate config set", () => {
   });
 });
 
+describe("tidegate config set and the models", () => {
+  const stream = { topic: "a/{b}", fields: { humidity: "h", temperature: "t" } };
+
+  it("refuses what contradicts a model, as validate would, and leaves the file as it is", async () => {
+    site.configure({ streams: { one: { ...stream, model: "mote-anomaly" } } });
+    const before = readFileSync(site.file, "utf8");
+    const ran = await site.run("config", "set", "streams.one.model", "mote-anomly", "--json");
+    expect(ran.code).toBe(78);
+    expect(jsonOf<Failed>(ran).error.faults[0]).toMatchObject({ path: "streams.one.model" });
+    expect((await site.run("config", "set", "streams.one.window", "{ size: 3 }")).code).toBe(78);
+    expect((await site.run("config", "unset", "streams.one.fields.humidity")).code).toBe(78);
+    expect(readFileSync(site.file, "utf8")).toBe(before);
+  });
+
+  it("changes something else though a model is not there: that fault was there before", async () => {
+    site.configure({ streams: { one: { ...stream, model: "not-here-yet" } } });
+    expect((await site.run("config", "set", "streams.one.qos", "0")).code).toBe(0);
+  });
+});
+
+describe("tidegate config unset", () => {
+  it("takes one key out, keeps comments, and says what is in force now", async () => {
+    const text = [
+      "version: 1",
+      "sensors: { url: mqtt://127.0.0.1 } # the broker",
+      "buffer:",
+      "  maxBytes: 64MiB # small",
+      "  # the rest as it comes",
+      "  minFree: 5%",
+      "streams:",
+      "  env: { topic: a, fields: { t: t } }",
+      "",
+    ];
+    writeFileSync(site.file, text.join("\n"));
+    const ran = await site.run("config", "unset", "buffer.maxBytes", "--json");
+    expect(jsonOf(ran)).toMatchObject({ from: "64MiB", inForce: { value: "2GiB" } });
+    const without = text.filter((line) => !line.includes("maxBytes"));
+    expect(readFileSync(site.file, "utf8")).toBe(without.join("\n"));
+    const again = await site.run("config", "unset", "buffer.maxBytes");
+    expect([again.code, again.out]).toEqual([0, expect.stringContaining("nothing to take out")]);
+    await site.run("config", "unset", "buffer.minFree");
+    expect(readFileSync(site.file, "utf8")).not.toContain("buffer");
+  });
+
+  it("refuses to take out what is needed", async () => {
+    const ran = await site.run("config", "unset", "sensors.url", "--json");
+    expect(ran.code).toBe(78);
+    expect(jsonOf<Failed>(ran).error.faults[0]?.path).toBe("sensors");
+  });
+});
+
 describe("tidegate config validate, diff and schema", () => {
   it("lists every fault at once with its place (78)", async () => {
     writeFileSync(site.file, "version: 1\nsensors: { url: 5 }\nbufer: {}\n");

@@ -12,10 +12,16 @@ import { Registry } from "../../inference/registry.ts";
  * What only the models can tell: that a stream's model is there, opens, and fits the stream.
  * @throws TidegateError CONFIG_INVALID with every fault
  */
-export async function modelFaults({ config, file }: LoadedConfig): Promise<void> {
+export async function modelFaults(loaded: LoadedConfig): Promise<void> {
+  const faults = await findModelFaults(loaded, readFileSync(loaded.file, "utf8"));
+  if (faults.length > 0) throw configInvalid(loaded.file, faults);
+}
+
+/** The same as a list. @param text  the configuration's, to tell where each stands */
+export async function findModelFaults({ config }: LoadedConfig, text: string): Promise<Fault[]> {
   const registry = new Registry({ dirs: [join(config.gateway.dataDir, "models"), config.models.dir] });
   const lines = new LineCounter();
-  const finder = new FaultFinder(parseDocument(readFileSync(file, "utf8"), { lineCounter: lines }), lines, new Map());
+  const finder = new FaultFinder(parseDocument(text, { lineCounter: lines }), lines, new Map());
   const faults: Fault[] = [];
   for (const [name, stream] of Object.entries(config.streams)) {
     if (stream.model === undefined) continue;
@@ -27,5 +33,5 @@ export async function modelFaults({ config, file }: LoadedConfig): Promise<void>
       faults.push(finder.at(["streams", name, "model"], { message: thrown.message }));
     }
   }
-  if (faults.length > 0) throw configInvalid(file, faults);
+  return faults;
 }

@@ -5,16 +5,13 @@ import type { LoadedConfig } from "../../config/load.ts";
 import type { KeyRing } from "../../crypto/key-ring.ts";
 import { commandTransport, openSocketTransport } from "../../drivers/notify.ts";
 import { Gateway } from "../../gateway.ts";
-import { ControlServer } from "../../ops/control-server.ts";
 import { Heartbeat } from "../../ops/heartbeat.ts";
-import { HttpServer } from "../../ops/http-server.ts";
 import type { LogLevel, ProcessLog } from "../../ops/log.ts";
 import { LoopLag } from "../../ops/loop-lag.ts";
 import { Metrics } from "../../ops/metrics.ts";
 import { Notifier, takeNotifyEnvironment } from "../../ops/notifier.ts";
 import { askForPatience } from "../../ops/patience.ts";
-import { controlHandlers } from "./control-handlers.ts";
-import { controlSocket } from "./control-socket.ts";
+import { Doors } from "./doors.ts";
 import { metricSources } from "./metric-sources.ts";
 
 export type DaemonOptions = {
@@ -38,9 +35,7 @@ export class Daemon {
   readonly #notifier: Notifier;
   readonly #lag = new LoopLag();
   #gateway: Gateway;
-  #control: ControlServer | undefined;
-  #http: HttpServer | undefined;
-  #metrics: Metrics | undefined;
+  readonly #doors: Doors;
   #heartbeat: Heartbeat | undefined;
   #stats: BufferStats | null = null;
   #statsTimer: NodeJS.Timeout | undefined;
@@ -51,6 +46,12 @@ export class Daemon {
   constructor(options: DaemonOptions) {
     this.#options = options;
     this.#config = options.load();
+    this.#doors = new Doors({
+      gateway: () => this.#gateway,
+      reload: () => this.reload(),
+      openMetrics: () => this.#newMetrics(),
+      log: options.log,
+    });
     this.#gateway = this.#newGateway();
     const { socket } = takeNotifyEnvironment({ ...options.env }, process.pid);
     this.#notifier = new Notifier({
@@ -71,7 +72,7 @@ export class Daemon {
   }
 
   get httpUrl(): string | null {
-    return this.#http?.url ?? null;
+    return this.#doors.httpUrl;
   }
 
   /** A reload that is asked for meanwhile waits: it would take the journal away from a gateway that is starting. */
@@ -82,42 +83,10 @@ export class Daemon {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
-    const { log, version } = this.#options;
-    const { config } = this.#config;
     this.#signal = signal;
     this.#lag.start();
     await this.#startGateway();
-    this.#control = new ControlServer({
-      socket: controlSocket(this.#config),
-      handlers: controlHandlers({ gateway: () => this.#gateway, reload: () => this.reload() }),
-      log,
-    });
-    await this.#control.start();
-    if (config.dashboard.enabled) {
-      const sources = metricSources(
-        () => this.#gateway,
-        version,
-        config.gateway.dataDir,
-        () => this.#stats,
-        this.#lag,
-      );
-      const metrics = new Metrics({ sources, log });
-      this.#metrics = metrics;
-      const http = new HttpServer({
-        listen: config.dashboard.listen,
-        health: () => this.#gateway.health.document,
-        metrics,
-        log,
-      });
-      // A port that is taken is no reason to lose data.
-      await http.start().then(
-        () => {
-          this.#http = http;
-          log.info({ url: http.url }, "health and metrics");
-        },
-        (thrown: unknown) => log.error({ reason: reasonOf(thrown) }, "health and metrics are not served"),
-      );
-    }
+    await this.#doors.open(this.#config);
     this.#beat();
     this.#statsTimer = setInterval(() => void this.#look(), statsEveryMs);
     await this.#look();
@@ -152,15 +121,25 @@ export class Daemon {
       log.error({ error: thrown }, "the configuration has faults: the old one stays");
       return;
     }
+    const { dataDir } = this.#config.config.gateway;
+    if (next.config.gateway.dataDir !== dataDir) {
+      // Keys, lock and journal are those of the directory that is open.
+      log.error(
+        { dataDir, wanted: next.config.gateway.dataDir },
+        "gateway.dataDir changes with a restart only: the old configuration stays",
+      );
+      return;
+    }
     await this.#notifier.reloading("reading the configuration again");
     const before = this.#config;
     // Sources hold their session with the broker: what arrives meanwhile waits there.
     await this.#gateway.stop(reloadDrainMs);
     this.#config = next;
-    log.level = next.config.gateway.logLevel as LogLevel;
     try {
       this.#gateway = this.#newGateway();
       await this.#startGateway();
+      log.level = next.config.gateway.logLevel as LogLevel;
+      await this.#doors.open(next);
       log.info({ file: next.file }, "configuration reloaded");
     } catch (thrown) {
       log.error({ reason: reasonOf(thrown) }, "the new configuration does not start: back to the old one");
@@ -178,20 +157,32 @@ export class Daemon {
     clearInterval(this.#statsTimer);
     this.#lag.stop();
     await this.#heartbeat?.stop();
-    await this.#http?.stop(1_000);
-    await this.#control?.stop(1_000);
+    await this.#doors.close();
     await this.#gateway.stop(deadlineMs);
     await this.#notifier.close();
+  }
+
+  #newMetrics(): Metrics {
+    const { version, log } = this.#options;
+    const { dataDir } = this.#config.config.gateway;
+    const sources = metricSources(
+      () => this.#gateway,
+      version,
+      dataDir,
+      () => this.#stats,
+      this.#lag,
+    );
+    return new Metrics({ sources, log });
   }
 
   #newGateway(): Gateway {
     const { keys, version, clock, log, credentialsDir } = this.#options;
     const observe = {
-      commit: (seconds: number) => this.#metrics?.observer("tidegate_commit_duration_seconds")(seconds),
+      commit: (seconds: number) => this.#doors.metrics?.observer("tidegate_commit_duration_seconds")(seconds),
       inference: (model: string, seconds: number) =>
-        this.#metrics?.observer("tidegate_inference_duration_seconds", [model])(seconds),
+        this.#doors.metrics?.observer("tidegate_inference_duration_seconds", [model])(seconds),
       latency: (stream: string, seconds: number) =>
-        this.#metrics?.observer("tidegate_result_latency_seconds", [stream])(seconds),
+        this.#doors.metrics?.observer("tidegate_result_latency_seconds", [stream])(seconds),
     };
     return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir, observe });
   }
