@@ -1,5 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
-import type { Tensor } from "../base/tensor.ts";
+import { type Tensor, tensor } from "../base/tensor.ts";
 import type { Card } from "../inference/card.ts";
 import type { ModelProto } from "../onnx/onnx_pb.ts";
 import { AlarmSequence } from "./alarm-sequence.ts";
@@ -20,8 +20,11 @@ export type ReferenceEvents = { readonly data: DataSet; readonly examples: Int32
 const blockReaches = 2;
 
 /**
- * Runs both versions over the newest slice, and over the reference events, beside each other. Losses are taken in the
- * active version's unit (the card's `loss.scale`), since each version has a scale of its own.
+ * Runs both versions over the newest slice, and over the reference events, beside each other.
+ *
+ * Losses must be of one unit, and each version has a scale of its own. Where the card names one (`loss.scale`), that of
+ * the active version is taken for both. A reconstruction without one is measured by what it would cost to rebuild
+ * nothing: 1 is a model that gives zeros, whatever its scale.
  *
  * @param examples  the test part of a split: nothing was chosen by it
  * @throws TidegateError DATA_UNUSABLE, MODEL_RUN_FAILED
@@ -72,14 +75,15 @@ async function runBoth(
     candidate: new AlarmSequence(candidate.card, data),
     active: new AlarmSequence(active.card, data),
   };
-  const losses = { candidate: [] as number[], active: [] as number[] };
+  const isRelative = active.card.target?.kind === "input" && loss.scale === undefined;
+  const losses = { candidate: new UnitLosses(isRelative), active: new UnitLosses(isRelative) };
   const own = await ModelRuns.open(active.model, active.card, valuesOf(active.card), options);
   const other = await ModelRuns.open(candidate.model, candidate.card, valuesOf(candidate.card), options);
   const take = (card: Card, part: Int32Array, values: Readonly<Record<string, Tensor>>, scale: Tensor | undefined) => {
     const target = targetOf(card, data, part, values);
     const output = values[card.loss?.output ?? ""];
     if (!target || !output) throw new TidegateError("BUG", { detail: "a run gave no output or target" });
-    return exampleLosses(card.loss ?? loss, output, target, scale);
+    return { loss: card.loss ?? loss, output, target, scale };
   };
   try {
     const others = other.over(data, examples);
@@ -88,8 +92,8 @@ async function runBoth(
       if (next.done || next.value.examples.length !== part.length)
         throw new TidegateError("BUG", { detail: "two versions took batches of different sizes" });
       const scale = loss.scale === undefined ? undefined : values[loss.scale];
-      losses.active.push(...take(active.card, part, values, scale));
-      losses.candidate.push(...take(candidate.card, part, next.value.values, scale));
+      losses.active.add(take(active.card, part, values, scale));
+      losses.candidate.add(take(candidate.card, part, next.value.values, scale));
       alarms?.active.add(part, values);
       alarms?.candidate.add(part, next.value.values);
     }
@@ -97,8 +101,37 @@ async function runBoth(
     await own.release();
     await other.release();
   }
-  const { active: first, candidate: second } = losses;
-  return { losses: { active: Float64Array.from(first), candidate: Float64Array.from(second) }, alarms };
+  return { losses: { active: losses.active.finish(), candidate: losses.candidate.finish() }, alarms };
+}
+
+type Outcome = {
+  readonly loss: NonNullable<Card["loss"]>;
+  readonly output: Tensor;
+  readonly target: Tensor;
+  readonly scale: Tensor | undefined;
+};
+
+/** Losses of one version, in parts of what zeros would cost when they are relative. */
+class UnitLosses {
+  readonly #isRelative: boolean;
+  readonly #losses: number[] = [];
+  #zeros = 0;
+
+  constructor(isRelative: boolean) {
+    this.#isRelative = isRelative;
+  }
+
+  add({ loss, output, target, scale }: Outcome): void {
+    for (const each of exampleLosses(loss, output, target, scale)) this.#losses.push(each);
+    if (!this.#isRelative) return;
+    const nothing = tensor("float32", output.dims, new Float32Array(output.data.length));
+    for (const each of exampleLosses(loss, nothing, target, scale)) this.#zeros += each;
+  }
+
+  finish(): Float64Array {
+    const unit = this.#isRelative && this.#zeros > 0 ? this.#zeros / this.#losses.length : 1;
+    return Float64Array.from(this.#losses, (each) => each / unit);
+  }
 }
 
 /** Whether each event (a run of marked examples) has an alarming window. */

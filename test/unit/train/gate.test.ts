@@ -146,6 +146,33 @@ describe("two versions over the same data", () => {
     expect(decide(evidence, { seed: 1, needsEvents: false }).outcome).toBe("failed");
   });
 
+  it("that rebuild their own scaled input are compared by what is left of it, whatever the scale", async () => {
+    /** Rebuilds `share` of the window, after dividing it by `scale`. */
+    const rebuilding = (share: number, scale: number): Version => {
+      const g = new GraphBuilder();
+      const window = g.input("window", "float32", ["batch", 2, 1]);
+      const scaled = g.div(window, scale, { name: "scaled" });
+      g.output("y", g.mul(scaled, share));
+      const card = windowCard(2, {
+        task: "anomaly",
+        outputs: [{ name: "y", kind: "value", dims: ["batch", 2, 1] }],
+        loss: { kind: "mse", output: "y" },
+        target: { kind: "input", value: "scaled" },
+      });
+      return { model: g.model, card };
+    };
+    const same = await compareVersions(rebuilding(0.5, 100), rebuilding(0.5, 1), set, examples);
+    same.losses.active.forEach((loss, i) => {
+      expect(same.losses.candidate[i]).toBeCloseTo(loss, 5);
+    });
+    expect(decide(same, { seed: 1 }).outcome).toBe("kept");
+    const better = await compareVersions(rebuilding(0.9, 0.01), rebuilding(0.5, 1), set, examples);
+    expect(decide(better, { seed: 1 })).toMatchObject({
+      outcome: "passed",
+      lossChange: { mean: expect.closeTo(-0.96, 3) },
+    });
+  });
+
   it("are tried on reference events, and on how often they alarm without one", async () => {
     const all = Int32Array.from(set.first, (_, i) => i);
     const reference = { data: set, examples: all };
