@@ -233,9 +233,8 @@ export class Gateway implements Component {
     const incarnation = await incarnationOf(this.journal, this.#isNewLife);
     const paths = [...this.#paths.values()];
     await this.#sinkKey.load();
-    const parts = { config, link, paths, incarnation, clock, log };
-    const { journal } = this;
-    const uplink = await openUplink({ ...parts, journal, sinkKey: this.#sinkKey, signer: keys.signer });
+    const parts = { config, link, paths, incarnation, signer: keys.signer, clock, log };
+    const uplink = await openUplink({ ...parts, journal: this.journal, sinkKey: this.#sinkKey });
     for (const path of paths) path.onStored = () => uplink.wake();
     this.health.ready("uplink");
     return uplink;
