@@ -52,17 +52,20 @@ const decayed = (g: GraphBuilder, { weights, gradient }: UpdateInputs, { weightD
 const descend = (g: GraphBuilder, weights: Value, rate: Value, direction: Value): Value =>
   g.sub(weights, g.mul(direction, rate));
 
-/** rate * mean / (sqrt(square) + epsilon), both corrected for having started at 0 (Kingma and Ba 2015, section 2). */
+/**
+ * rate * mean / (sqrt(square) + epsilon), both corrected for having started at 0 (Kingma and Ba 2015, section 2). The slots
+ * hold mean / (1 - beta1) and square / (1 - beta2), and corrections are taken into two scalars: the vectors are passed over
+ * as seldom as can be.
+ */
 function adamStep(g: GraphBuilder, at: UpdateInputs, gradient: Value, weights: Value, spec: OptimizerSpec): Update {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = spec;
   const [m, v] = at.slots as readonly [Value, Value];
-  const mean = blend(g, m, gradient, beta1);
-  const square = blend(g, v, g.square(gradient), beta2);
+  const mean = g.add(g.mul(m, beta1), gradient);
+  const square = g.add(g.mul(v, beta2), g.square(gradient));
   // In float64: near 1, float32 keeps too few digits of 1 - 0.999.
   const step = g.cast(at.step, "float64");
-  const correction1 = g.cast(g.sub(1, g.pow(beta1, step)), "float32");
-  const correction2 = g.cast(g.sqrt(g.sub(1, g.pow(beta2, step))), "float32");
-  // The corrections are taken into two scalars, so that the vectors are passed over as seldom as can be.
+  const correction1 = g.cast(g.div(g.sub(1, g.pow(beta1, step)), 1 - beta1), "float32");
+  const correction2 = g.cast(g.sqrt(g.div(g.sub(1, g.pow(beta2, step)), 1 - beta2)), "float32");
   const scale = g.div(g.mul(at.rate, correction2), correction1);
   const divisor = g.add(g.sqrt(square), g.mul(correction2, epsilon));
   return { weights: g.sub(weights, g.mul(g.div(mean, divisor), scale)), slots: [mean, square] };

@@ -1,5 +1,9 @@
+import { expect, test } from "vitest";
+import { backward } from "../../../src/autodiff/backward.ts";
+import { GraphBuilder } from "../../../src/onnx/graph-builder.ts";
 import { real } from "../../support/gradient-cases.ts";
 import { checkGradients } from "../../support/gradient-check.ts";
+import { floats, numbers, runModel } from "../../support/run-model.ts";
 
 // onnxruntime has these kernels in float32 alone, MaxPool apart.
 const options = { float64: false, needs: "sizes" } as const;
@@ -103,3 +107,22 @@ const shapes = [
 const wholes = [...shapes, [4, 2, 3, 3], [1, 3, 8]].map((dims) => ({ inputs: [real(dims)] }));
 checkGradients("GlobalAveragePool", wholes, { ...options, linear: [[0]] });
 checkGradients("GlobalMaxPool", wholes, options);
+
+test.each([
+  ["side by side", [2], [2]],
+  ["that overlap", [2], [1]],
+])(
+  "MaxPool with windows %s: the first of equal maxima gets the gradient, and no infinity leaks",
+  async (_name, kernel, strides) => {
+    const g = new GraphBuilder();
+    const x = g.input("x", "float32", [1, 1, 6]);
+    const y = g.op("MaxPool", [x], { kernel_shape: kernel, strides });
+    const isTiled = strides[0] === 2;
+    const pooled = g.know(y, { shape: [1, 1, isTiled ? 3 : 5] });
+    const [dX] = backward(g, g.sum(g.where(g.greater(pooled, 1e9), 0, pooled)), [x]);
+    if (dX) g.output("dX", dX);
+    const values = [2, 2, Number.NEGATIVE_INFINITY, 5, Number.POSITIVE_INFINITY, 1];
+    const found = numbers((await runModel(g.model, { x: floats([1, 1, 6], values) })).dX);
+    expect(found).toEqual(isTiled ? [1, 0, 0, 1, 0, 0] : [1, 1, 0, 1, 0, 0]);
+  },
+);
