@@ -135,6 +135,7 @@ const train = z.strictObject({
     .default({ kind: "constant" }),
   batch: z.int().positive().max(65_536).default(32).describe("Examples in a batch"),
   fullBatch: z.boolean().default(false).describe("Gradient descent: all examples in every step"),
+  balance: z.boolean().optional().describe("Every class counts alike, however rare, by the weights of its examples"),
   epochs: z.int().positive().default(20),
   patience: z.int().positive().optional().describe("Epochs without a better validation loss after which it ends"),
   clipNorm: z.number().positive().optional().describe("Longest the gradient may be"),

@@ -8,6 +8,7 @@ import { type ModelProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
 import { calibrate } from "./calibrate.ts";
 import { CheckpointFile, type Sealer } from "./checkpoint.ts";
 import { type Circumstances, describeCpu, sha256, standingOf } from "./circumstances.ts";
+import { balanceClasses } from "./class-balance.ts";
 import { compareVersions } from "./compare.ts";
 import type { DataSet, Split } from "./data-set.ts";
 import { evaluate } from "./evaluate.ts";
@@ -36,8 +37,9 @@ const saveApart = 1_000;
  *
  * @throws TidegateError CARD_UNTRAINABLE, MODEL_UNTRAINABLE, DATA_UNUSABLE, DATA_TOO_LITTLE, CHECKPOINT_MISMATCH, …
  */
-export async function work(job: TrainingJob, data: DataSet, split: Split, hooks: WorkHooks): Promise<TrainingResult> {
+export async function work(job: TrainingJob, given: DataSet, split: Split, hooks: WorkHooks): Promise<TrainingResult> {
   const { card, settings, threads } = job;
+  const data = settings.balance ? balanceClasses(card, given, split.train) : given;
   const began = performance.now();
   const parts = Object.fromEntries(Object.entries(split).map(([name, { length }]) => [name, length]));
   hooks.tell({ event: "data", manifest: data.manifest, parts });
