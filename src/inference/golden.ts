@@ -57,13 +57,56 @@ export async function runGolden(
     try {
       const sample = parseSample(line);
       const outputs = await outputsOf(sample, model, host, decode);
-      faults.push(...compare(sample, outputs, card, model).map((fault) => `${sample.name ?? where}: ${fault}`));
+      faults.push(...compare(sample, outputs, card).map((fault) => `${sample.name ?? where}: ${fault}`));
     } catch (thrown) {
       if (thrown instanceof TidegateError && ["STOPPED", "MODEL_DISABLED"].includes(thrown.code)) throw thrown;
       faults.push(`${where}: ${reasonOf(thrown)}`);
     }
   }
   return { samples: lines.length, faults: faults.slice(0, maxFaults) };
+}
+
+/**
+ * A bundle's golden samples with what this model gives for their inputs: what a new version has to give from now on.
+ * They go the way that the stream's windows go, from raw payload to verdict.
+ *
+ * @throws TidegateError GOLDEN_FAILED when a sample cannot be run
+ */
+export async function retellGolden(
+  model: HostedModel,
+  host: GoldenHost,
+  decode: DecodePayload = decodeJson,
+): Promise<string> {
+  const { card, golden, name } = model.bundle;
+  const lines = golden.split("\n").filter((line) => line.trim() !== "");
+  const told: string[] = [];
+  for (const [index, line] of lines.entries()) {
+    try {
+      const sample = parseSample(line);
+      const outputs = await outputsOf(sample, model, host, decode);
+      const given = Object.keys(sample.outputs).map((output) => [output, plainNumbers(outputs[output])] as const);
+      const { verdict, label } = judged(outputs, card);
+      const { verdict: _verdict, label: _label, ...rest } = sample;
+      told.push(
+        JSON.stringify({
+          ...rest,
+          outputs: Object.fromEntries(given),
+          ...(sample.label === undefined ? {} : { label }),
+          ...(sample.verdict === undefined ? {} : { verdict }),
+        }),
+      );
+    } catch (thrown) {
+      const reason = `sample ${index + 1} cannot be run: ${reasonOf(thrown)}`;
+      throw new TidegateError("GOLDEN_FAILED", { model: name, faults: [reason], reason }, { cause: thrown });
+    }
+  }
+  return told.map((line) => `${line}\n`).join("");
+}
+
+/** Seven digits: what a float32 holds. */
+function plainNumbers(values: ArrayLike<number> = []): number | number[] {
+  const all = Array.from(values, (value) => Number(value.toPrecision(7)));
+  return all.length === 1 ? (all[0] ?? Number.NaN) : all;
 }
 
 function parseSample(line: string): GoldenSample {
@@ -128,21 +171,24 @@ async function runWindow(window: Float32Array, model: HostedModel, host: GoldenH
   return outputs;
 }
 
-function compare(sample: GoldenSample, outputs: Outputs, card: Card, model: HostedModel): string[] {
+function compare(sample: GoldenSample, outputs: Outputs, card: Card): string[] {
   const faults: string[] = [];
   for (const [name, expected] of Object.entries(sample.outputs)) {
     const output = card.outputs.find((each) => each.name === name);
     if (output) faults.push(...compareNumbers(output, [expected].flat(), outputs[name] ?? []));
     else faults.push(`the card has no output ${name}`);
   }
-  const widths = Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, values.length]));
-  const judge = judgeOf(model.bundle.card, outputs, widths);
-  const verdict = judgementNames[judge.judgement(0)] ?? null;
-  const label = judge.labels[judge.label(0)] ?? null;
+  const { verdict, label } = judged(outputs, card);
   if (sample.verdict !== undefined && verdict !== sample.verdict)
     faults.push(`the verdict is ${verdict}, not ${sample.verdict}`);
   if (sample.label !== undefined && label !== sample.label) faults.push(`the label is ${label}, not ${sample.label}`);
   return faults;
+}
+
+function judged(outputs: Outputs, card: Card) {
+  const widths = Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, values.length]));
+  const judge = judgeOf(card, outputs, widths);
+  return { verdict: judgementNames[judge.judgement(0)] ?? null, label: judge.labels[judge.label(0)] ?? null };
 }
 
 function compareNumbers({ name, tolerance }: CardOutput, expected: number[], actual: ArrayLike<number>): string[] {
