@@ -1,5 +1,4 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { type Component, Lifecycle, within } from "./base/lifecycle.ts";
 import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
@@ -17,10 +16,10 @@ import { SinkKey } from "./gateway/sink-key.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
 import type { StreamPath } from "./gateway/stream-path.ts";
-import { openStream, streamStatus, swapModel } from "./gateway/streams.ts";
+import { openStream, registryOf, streamStatus, swapModel } from "./gateway/streams.ts";
+import { Trainings } from "./gateway/trainings.ts";
 import { LiveModels } from "./inference/live-models.ts";
 import { ModelHost } from "./inference/model-host.ts";
-import { Registry } from "./inference/registry.ts";
 import { Scheduler } from "./inference/scheduler.ts";
 import { DeadLetters } from "./ingest/dead-letter.ts";
 import { Router } from "./ingest/router.ts";
@@ -41,6 +40,7 @@ export class Gateway implements Component {
   readonly #options: GatewayOptions;
   readonly #host: ModelHost;
   readonly #models: LiveModels;
+  readonly trainings: Trainings;
   readonly #scheduler: Scheduler;
   readonly #letters = new DeadLetters();
   readonly #brake: Brake;
@@ -89,8 +89,7 @@ export class Gateway implements Component {
       },
     });
     this.#sinkKey = new SinkKey(config, this.journal, log);
-    const { threads, maxBatch, providers } = config.models;
-    this.#host = new ModelHost({ clock, log, threads, maxBatch, providers });
+    this.#host = new ModelHost({ ...config.models, clock, log });
     this.#brake = new Brake({ pause: () => this.#site?.pause(), resume: () => this.#site?.resume(), log });
     this.#scheduler = new Scheduler({
       host: this.#host,
@@ -108,9 +107,9 @@ export class Gateway implements Component {
       onCrowded: (isCrowded) => this.#brake.set("models", isCrowded),
     });
     this.#snapshots = new Snapshots(this.#scheduler, clock);
-    const dirs = [join(config.gateway.dataDir, "models"), config.models.dir];
+    this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host });
     this.#models = new LiveModels({
-      registry: new Registry({ dirs }),
+      registry: registryOf(config),
       host: this.#host,
       log,
       onSwap: (stream, model) => {
@@ -137,9 +136,9 @@ export class Gateway implements Component {
       const recoveries = await this.#openStreams();
       if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
       this.health.ready("models");
-      const schedules = new Schedules(housekeeping(config.schedules, this), log);
+      const schedules = new Schedules([...housekeeping(config.schedules, this), ...this.trainings.jobs], log);
       const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
-      this.#running = new Lifecycle([this.#models, schedules, ...cloudSide, this.#site]);
+      this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site]);
       // The broker drops what is no longer wanted once it is reached: until then its session may hold either.
       await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
@@ -392,6 +391,7 @@ export class Gateway implements Component {
       uplink: this.#uplink?.state ?? null,
       models: this.#models.stats,
       modelProcess: this.#host.stats,
+      trainings: this.trainings.status,
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
       commits: this.journal.progress.commits,
     };

@@ -13,11 +13,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The defaults that a device profile brings. */
 export function profileLayer(profile: Profile): Tree {
-  const { threads, maxBatch, providers, commitMaxDelay, maxCelsius } = profile;
+  const { threads, maxBatch, providers, commitMaxDelay, maxCelsius, trainingWindow } = profile;
   return {
     models: { threads, maxBatch, providers },
     buffer: { commitMaxDelay: renderDuration(commitMaxDelay) },
-    training: { maxCelsius },
+    training: { maxCelsius, window: trainingWindow },
   };
 }
 

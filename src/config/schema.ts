@@ -196,8 +196,48 @@ export const configSchema = z.strictObject({
   ),
   training: section(
     {
+      enabled: flag({
+        doc: "Train, by itself, the models whose cards say how (`loss`, `target`, `train`). A new version takes over only when it is shown to be better.",
+        default: true,
+      }),
       schedule: cron({ doc: "When models are trained.", default: "0 2 * * *" }),
       jitter: duration({ doc: "Random delay.", default: "1h" }),
+      threads: integer({
+        doc: "Threads of the trainer process. Fewer than the device has cores, so that inference keeps its time.",
+        default: 1,
+        min: 1,
+        max: 64,
+      }),
+      window: integer({
+        doc: "Readings of a stream that are trained on: the newest.",
+        default: 65_536,
+        byProfile: true,
+        min: 100,
+        max: 10_000_000,
+      }),
+      minReadings: integer({
+        doc: "Readings below which a stream's model is not trained.",
+        default: 2_000,
+        min: 10,
+        max: 10_000_000,
+      }),
+      maxExamples: integer({
+        doc: "Examples that are trained on; of more, a sample over all sources and times.",
+        default: 100_000,
+        min: 100,
+        max: 10_000_000,
+      }),
+      minMemory: bytes({
+        doc: "Memory that must be free for the rest of the device; training waits below it.",
+        default: "100MiB",
+      }),
+      maxLoad: decimal({
+        doc: "Load per core, the trainer's own left out, above which training waits.",
+        default: 1.5,
+        min: 0.1,
+        max: 100,
+      }),
+      onBattery: flag({ doc: "Train while the device runs on its battery.", default: false }),
       maxCelsius: decimal({
         doc: "No training above this temperature of the processor.",
         default: 75,

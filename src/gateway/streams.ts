@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { renderSource } from "../base/frame.ts";
 import type { Log } from "../base/log.ts";
@@ -5,6 +6,7 @@ import type { StreamState } from "../buffer/commit.ts";
 import type { Config, StreamConfig } from "../config/config.ts";
 import type { HostedModel } from "../inference/hosted-model.ts";
 import type { LiveModels } from "../inference/live-models.ts";
+import { Registry } from "../inference/registry.ts";
 import type { Scheduler } from "../inference/scheduler.ts";
 import type { DeadLetters } from "../ingest/dead-letter.ts";
 import { Intake } from "../ingest/intake.ts";
@@ -22,6 +24,10 @@ export type StreamParts = {
   readonly log: Log;
   readonly onResult: StreamPathOptions["onResult"];
 };
+
+/** The bundles of a gateway: its own versions come before those that shipped. */
+export const registryOf = ({ gateway, models }: Config): Registry =>
+  new Registry({ dirs: [join(gateway.dataDir, "models"), models.dir] });
 
 /** The fields that a stream has behind its transformations. */
 export const transformedFields = ({ fields, transform }: Pick<StreamConfig, "fields" | "transform">): string[] => [

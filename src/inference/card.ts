@@ -103,7 +103,8 @@ const fit = z.strictObject({
     .describe("Value of the graph, or `target`: what is to be told; all axes but the tensor's own are reduced"),
 });
 
-const train = z.strictObject({
+/** How a model is trained: `train` in its card. */
+export const trainSchema = z.strictObject({
   optimizer: z
     .strictObject({
       kind: z.enum(["sgd", "adagrad", "rmsprop", "adam", "adamw"]),
@@ -180,7 +181,7 @@ export const cardSchema = z
     loss: loss.optional(),
     target: target.optional(),
     fit: z.array(fit).default([]).describe("Statistics of the training slice, set before the weights are trained"),
-    train: train.optional().describe("How it is trained, where nothing else is asked for"),
+    train: trainSchema.optional().describe("How it is trained, where nothing else is asked for"),
     trainable: z.record(z.string(), z.enum(["averaged", "local", "frozen", "personal"])).default({}),
     calibration: calibration.optional(),
     metrics: numbers.default({}),

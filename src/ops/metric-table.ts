@@ -40,6 +40,13 @@ export const metricTable = {
   tidegate_model_info: gauge("Constant 1; the labels tell what is loaded.", "model", "version"),
   tidegate_model_process_restarts_total: counter("Times the model process had to be started again."),
 
+  tidegate_trainings_total: counter(
+    "Trainings by outcome: installed, kept (the gate did not open), skipped, stopped, diverged, failed.",
+    "model",
+    "outcome",
+  ),
+  tidegate_training_running: gauge("1 while a model is trained or waits for it."),
+
   tidegate_commit_duration_seconds: histogram("Time of one commit, with its fsync.", commitBuckets),
   tidegate_commit_failures_total: counter("Commits that the disk did not take."),
   tidegate_buffer_bytes: gauge("Size of the journal with its write-ahead log."),

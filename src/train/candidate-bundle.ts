@@ -48,6 +48,7 @@ function cardOf({ parent, candidate, result, settings, at }: CandidateFacts): ob
     version: card.version + 1,
     parent: parent.hash,
     metrics: candidate.evaluation.metrics,
+    baselines: candidate.baselines,
     ...(card.calibration && threshold
       ? {
           calibration: {

@@ -1,6 +1,7 @@
 import type { TidegateError } from "../base/errors.ts";
 import type { Frame, Source } from "../base/frame.ts";
 import type { Card } from "../inference/card.ts";
+import type { Baselines } from "./baselines.ts";
 import type { Calibration } from "./calibrate.ts";
 import type { Standing } from "./circumstances.ts";
 import type { ReferenceEvents } from "./compare.ts";
@@ -73,6 +74,8 @@ export type Candidate = {
   /** Of the new model, and of the one in use, on the same examples. */
   readonly evaluation: Evaluation;
   readonly active: Evaluation;
+  /** What the obvious methods reach there. */
+  readonly baselines: Baselines;
   /** Whether it takes over. */
   readonly gate: GateDecision;
 };

@@ -5,6 +5,7 @@ import { TidegateError } from "../base/errors.ts";
 import { loadSession, runtimeVersion } from "../drivers/onnxruntime.ts";
 import { decodeModel, encodeModel } from "../onnx/model-file.ts";
 import { type ModelProto, ModelProtoSchema } from "../onnx/onnx_pb.ts";
+import { baselinesOf } from "./baselines.ts";
 import { calibrate } from "./calibrate.ts";
 import { CheckpointFile, type Sealer } from "./checkpoint.ts";
 import { type Circumstances, describeCpu, sha256, standingOf } from "./circumstances.ts";
@@ -103,6 +104,7 @@ async function measured(model: ModelProto, job: TrainingJob, data: DataSet, spli
     ...(calibration ? { calibration } : {}),
     evaluation: await evaluate(model, card, data, split.test, { threads }),
     active: await evaluate(active, card, data, split.test, { threads }),
+    baselines: baselinesOf(card, data, split),
     gate: decide({ ...evidence, uncalibrated }, { ...job.gate, seed: settings.seed }),
   };
 }

@@ -1,3 +1,6 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
 import type { Frame, Source } from "../../src/base/frame.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { tensor } from "../../src/base/tensor.ts";
@@ -100,3 +103,27 @@ export const seriesJob = (differing: Partial<TrainingJob> = {}): TrainingJob => 
     ...differing,
   };
 };
+
+/** Writes the bundle of `seriesModel` with one golden sample, made true for it. */
+export async function writeSeriesBundle(root: string, differing: Record<string, unknown> = {}): Promise<string> {
+  const card = seriesCard(differing);
+  const dir = join(root, card.name);
+  mkdirSync(dir, { recursive: true });
+  const model = seriesModel();
+  writeFileSync(join(dir, "model.onnx"), model);
+  writeFileSync(join(dir, "card.yaml"), stringify(card));
+  const levels = Array.from({ length: size }, (_, index) => Math.sin(index / 5));
+  // Loaded here: who makes jobs only must not map onnxruntime.
+  const { loadSession } = await import("../../src/drivers/onnxruntime.ts");
+  const session = await loadSession(model);
+  const window = floats([1, size, 1], levels);
+  const { foretold } = await session.run({ window });
+  await session.release();
+  const sample = {
+    name: "a slow wave",
+    payloads: levels.map((level) => JSON.stringify({ level })),
+    outputs: { foretold: Number(foretold?.data[0]) },
+  };
+  writeFileSync(join(dir, "golden.ndjson"), `${JSON.stringify(sample)}\n`);
+  return dir;
+}

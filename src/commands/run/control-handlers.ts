@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { TidegateError } from "../../base/errors.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
+import type { TrainingRequest } from "../../gateway/trainings.ts";
 import type { Gateway } from "../../gateway.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
 
@@ -28,6 +29,12 @@ export function controlHandlers(daemon: {
         for (const line of lines) await emit(line);
       }
     },
+    "training.train": async (params, { emit, signal }) =>
+      daemon.gateway().trainings.train({
+        ...parseRequest(params),
+        signal,
+        onEvent: (event) => void emit(event).catch(() => {}),
+      }),
     "dead.list": async ({ limit, before }) =>
       (await journal().dead(Number(limit ?? 50), before as number | undefined)).map(asText),
     "dead.remove": async ({ ids }) => journal().removeDead(ids as number[] | "all"),
@@ -50,6 +57,26 @@ function parseQuery(params: Record<string, unknown>): ExportQuery {
     ...(source === undefined ? {} : { source }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+  };
+}
+
+const requestSchema = z.object({
+  model: z.string(),
+  stream: z.string().optional(),
+  settings: z.record(z.string(), z.unknown()).optional(),
+  resume: z.enum(["auto", "require", "fresh"]).optional(),
+});
+
+function parseRequest(params: Record<string, unknown>): TrainingRequest {
+  const { success, data, error } = requestSchema.safeParse(params);
+  if (!success) throw new TidegateError("USAGE", { detail: `training.train: ${z.prettifyError(error)}` });
+  const { model, stream, settings, resume } = data;
+  return {
+    model,
+    isForced: true,
+    ...(stream === undefined ? {} : { stream }),
+    ...(settings ? { settings } : {}),
+    ...(resume ? { resume } : {}),
   };
 }
 

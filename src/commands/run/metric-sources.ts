@@ -71,6 +71,9 @@ export function metricSources(
     tidegate_results_published_total: perStream(({ published }) => published),
     tidegate_model_info: () => status().models.map(({ name, version: v }) => [[name, String(v)], 1] as const),
     tidegate_model_process_restarts_total: () => status().modelProcess.restarts,
+    tidegate_trainings_total: () =>
+      status().trainings.outcomes.map(({ model, outcome, count }) => [[model, outcome], count] as const),
+    tidegate_training_running: () => (status().trainings.doing ? 1 : 0),
     tidegate_buffer_bytes: buffered(({ fileBytes, walBytes }) => fileBytes + walBytes),
     tidegate_buffer_wal_bytes: buffered(({ walBytes }) => walBytes),
     tidegate_outbox_oldest_age_seconds: buffered(({ outbox }) => outbox.oldestAgeSeconds),
