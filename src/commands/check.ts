@@ -11,7 +11,7 @@ import { checkClock, checkMemory, checkSystem, readClock } from "./check/system.
 import { configFile, loadFor } from "./load-configuration.ts";
 import { answer, configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
-type Options = { config?: string; json?: boolean };
+type Options = { config?: string; json?: boolean; bench?: boolean };
 
 /** Width where nobody says how wide the screen is. */
 const plainColumns = 110;
@@ -20,9 +20,10 @@ export const define: Define = (command, io) => {
   command
     .option(...configOption)
     .option(...jsonOption)
+    .option("--bench", "measure, too: disk, sealing, each model, the way to the site's broker (a few seconds)")
     .addHelpText(
       "after",
-      "\nExample: tidegate check --config ./tidegate.yaml\nIt changes nothing and may run beside the daemon. Ends with 1 when something fails.\nRun it as the user that runs the daemon: sudo -u tidegate tidegate check",
+      "\nExample: tidegate check --config ./tidegate.yaml\nIt changes nothing and may run beside the daemon; with --bench it is best run alone. Ends with 1 when something fails.\nRun it as the user that runs the daemon: sudo -u tidegate tidegate check",
     )
     .action(async (options: Options) => {
       const checks = await check(io, options);
@@ -47,7 +48,7 @@ async function check(io: Io, options: Options): Promise<Finding[]> {
   const credentialsDir = io.env.CREDENTIALS_DIRECTORY;
   const brokers = checkBrokers(config, credentialsDir);
   const models = checkModels(config, io.signal);
-  return [
+  const findings = [
     configuration(loaded, configFile(io, options)),
     checkKeys(config.gateway.dataDir, credentialsDir),
     ...(await brokers),
@@ -58,6 +59,9 @@ async function check(io: Io, options: Options): Promise<Finding[]> {
     checkMemory(profile),
     system,
   ];
+  if (!options.bench) return findings;
+  const { bench } = await import("./check/bench.ts");
+  return [...findings, ...(await bench(io, loaded))];
 }
 
 function configuration({ config, profile }: LoadedConfig, file: string): Finding {

@@ -25,8 +25,10 @@ const configure = (config: Record<string, unknown>): void => {
   writeFileSync(join(dir, "tidegate.yaml"), stringify({ version: 1, gateway, buffer: { minFree: "0%" }, ...config }));
 };
 
-async function check(): Promise<{ code: number | null; of: (name: string) => Check | undefined; names: string[] }> {
-  const { code, json } = await tidegate(["check", "--json"], { cwd: dir });
+async function check(
+  ...words: string[]
+): Promise<{ code: number | null; of: (name: string) => Check | undefined; names: string[] }> {
+  const { code, json } = await tidegate(["check", "--json", ...words], { cwd: dir });
   const { checks } = json() as { checks: Check[] };
   return { code, of: (name) => checks.find((each) => each.name === name), names: checks.map(({ name }) => name) };
 }
@@ -37,6 +39,21 @@ describeReal("tidegate check, with a broker", () => {
     broker = await startMosquitto();
   });
   afterAll(() => broker.stop());
+
+  it("measures disk, sealing, each model and the broker when it is asked to", async () => {
+    configure({ sensors: { url: broker.url }, streams: { env: moteStream, other: { ...moteStream, topic: "o/{m}" } } });
+    const { code, of, names } = await check("--bench");
+    expect(code).toBe(0);
+    expect(names.filter((name) => name.startsWith("bench"))).toEqual([
+      ...["bench disk", "bench sealing", "bench model mote-anomaly", "bench site broker"],
+    ]);
+    expect(of("bench disk")?.detail).toMatch(/100 commits of 8 KiB with fsync: median [\d.]+ ms, p90 [\d.]+ ms/);
+    const speeds = /seals (\d+) MB\/s, opens (\d+) MB\/s/.exec(of("bench sealing")?.detail ?? "");
+    expect(Number(speeds?.[1])).toBeGreaterThan(0);
+    expect(of("bench model mote-anomaly")?.detail).toMatch(/a window alone [\d.]+ ms; [\d.]+ µs each .*windows\/s/);
+    expect(of("bench site broker")?.detail).toMatch(/50 messages with QoS 1, there and back: median/);
+    expect(readdirSync(dir).filter((name) => name.includes("bench"))).toEqual([]);
+  });
 
   it("finds everything in place, and changes nothing", async () => {
     configure({ sensors: { url: broker.url }, streams: { env: moteStream } });
