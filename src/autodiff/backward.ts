@@ -3,7 +3,7 @@ import type { TensorType } from "../base/tensor.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { usedBy } from "../onnx/graph-walk.ts";
 import type { NodeProto } from "../onnx/onnx_pb.ts";
-import { classOf, gradients } from "./gradient-table.ts";
+import { classOf, gradients, ofSeveralOutputs } from "./gradient-table.ts";
 import { NodeGradient } from "./rule.ts";
 
 /**
@@ -55,6 +55,8 @@ function inputGradients(
   const at = new NodeGradient(g, node, upstream, wanted);
   const rule = Object.hasOwn(gradients, node.opType) ? gradients[node.opType] : undefined;
   if (classOf(node.opType, node.domain) !== "rule" || rule === undefined) throw refused(at);
+  const later = upstream.findIndex((gradient, place) => place > 0 && gradient !== undefined);
+  if (later > 0 && !ofSeveralOutputs.has(node.opType)) throw refused(at, ` from ${JSON.stringify(node.output[later])}`);
   const found = rule(at);
   const given = node.input.flatMap((name, index) => {
     const gradient = found[index];

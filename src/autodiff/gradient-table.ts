@@ -30,13 +30,22 @@ export const gradients: Readonly<Record<string, GradientRule>> = {
   ...normalization,
 };
 
+/** Rules that take the gradient at each output of a node; all others know but that at the first. */
+export const ofSeveralOutputs: ReadonlySet<string> = new Set([
+  "GRU",
+  "LSTM",
+  "RNN",
+  "SoftmaxCrossEntropyLoss",
+  "Split",
+]);
+
 /** Operators whose result does not change when their inputs change a little, or is no real number: no gradient passes. */
 export const zeroGradients: ReadonlySet<string> = new Set(
   (
     "ArgMax ArgMin And Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Ceil Constant " +
     "ConstantOfShape Equal EyeLike Floor Greater GreaterOrEqual HammingWindow HannWindow Hardmax IsInf IsNaN Less " +
-    "LessOrEqual Multinomial NonMaxSuppression NonZero Not OneHot Or RandomNormal RandomNormalLike RandomUniform " +
-    "RandomUniformLike Range Round Shape Sign Size Xor"
+    "LessOrEqual Multinomial NonMaxSuppression NonZero Not Or RandomNormal RandomNormalLike RandomUniform " +
+    "RandomUniformLike Round Shape Sign Size Xor"
   ).split(" "),
 );
 

@@ -21,6 +21,10 @@ export const activation: Readonly<Record<string, GradientRule>> = {
     const { g, a, dY } = at;
     return [g.where(g.greater(a, at.number("alpha", 1)), dY, 0)];
   },
+  Shrink: (at) => {
+    const { g, a, dY } = at;
+    return [g.where(g.greater(g.abs(a), at.number("lambd", 0.5)), dY, 0)];
+  },
   Clip: ({ g, a: x, inputs: [, low, high], dY }) => {
     const isBelow = low && g.less(x, low);
     const isAbove = high && g.greater(x, high);

@@ -29,6 +29,12 @@ export const arithmetic: Readonly<Record<string, GradientRule>> = {
     const share = g.div(dY, inputs.length);
     return inputs.map((x) => x && unbroadcast(g, share, x, y));
   },
+  // y = start + n delta
+  Range: ({ g, a: start, b: limit, c: delta, y, dY }) => [
+    g.sum(dY),
+    g.zerosLike(limit),
+    g.sum(g.mul(dY, g.div(g.sub(y, start), delta))),
+  ],
   Max: (at) => chosen(at),
   Min: (at) => chosen(at),
 };

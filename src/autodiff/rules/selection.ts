@@ -1,3 +1,4 @@
+import { tensor } from "../../base/tensor.ts";
 import type { Value } from "../../onnx/graph-builder.ts";
 import { addElements, returnToPositions } from "../positions.ts";
 import type { GradientRule, NodeGradient } from "../rule.ts";
@@ -27,6 +28,13 @@ export const selection: Readonly<Record<string, GradientRule>> = {
     const dUpdates = g.op("GatherND", [dY, index]);
     if (isAdding(at)) return [dY, undefined, dUpdates];
     return [g.op("ScatterND", [dY, index, g.zerosLike(updates)]), undefined, dUpdates];
+  },
+  OneHot: (at) => {
+    const { g, a: index, b: depth, dY } = at;
+    const marks = g.constant(tensor("float32", [2], Float32Array.of(0, 1)));
+    const isOn = g.greater(g.op("OneHot", [index, depth, marks], { axis: at.number("axis", -1) }), 0);
+    const [off, on] = [g.sum(g.where(isOn, 0, dY)), g.sum(g.where(isOn, dY, 0))];
+    return [undefined, undefined, g.concat([g.unsqueeze(off, [0]), g.unsqueeze(on, [0])], 0)];
   },
   TopK: (at) => {
     const {

@@ -1,4 +1,4 @@
-import { map, zip } from "./array.ts";
+import { map, NdArray, zip } from "./array.ts";
 import { need, numberOf, textOf } from "./attributes.ts";
 import type { Naive, NaiveAttributes } from "./operators.ts";
 
@@ -68,6 +68,10 @@ export const elementwise: Readonly<Record<string, Naive>> = {
   Relu: unary((x) => Math.max(x, 0)),
   LeakyRelu: unary((x, attributes) => (x < 0 ? alphaOf(attributes, 0.01) * x : x)),
   ThresholdedRelu: unary((x, attributes) => (x > alphaOf(attributes, 1) ? x : 0)),
+  Shrink: unary((x, attributes) => {
+    const bias = numberOf(attributes, "bias", 0);
+    return Math.abs(x) > numberOf(attributes, "lambd", 0.5) ? x - Math.sign(x) * bias : 0;
+  }),
   Elu: unary((x, attributes) => (x < 0 ? alphaOf(attributes, 1) * Math.expm1(x) : x)),
   Selu: unary((x, attributes) => {
     const alpha = alphaOf(attributes, 1.6732632423543772);
@@ -91,6 +95,11 @@ export const elementwise: Readonly<Record<string, Naive>> = {
       ? (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
       : (x / 2) * (1 + erf(x / Math.SQRT2)),
   ),
+  Range: (inputs) => {
+    const [start = 0, limit = 0, delta = 1] = [0, 1, 2].map((place) => need(inputs, place).data[0]);
+    const count = Math.max(0, Math.ceil((limit - start) / delta));
+    return [NdArray.from([count], ([nth = 0]) => start + nth * delta)];
+  },
   Clip: (inputs) => {
     const [, low, high] = inputs;
     const bounds = [low?.data[0] ?? Number.NEGATIVE_INFINITY, high?.data[0] ?? Number.POSITIVE_INFINITY] as const;

@@ -70,6 +70,17 @@ export const selection: Readonly<Record<string, Naive>> = {
     });
     return [written(x, writes, textOf(attributes, "reduction", "none") === "add")];
   },
+  OneHot: (inputs, attributes) => {
+    const index = need(inputs, 0);
+    const [depth = 0] = need(inputs, 1).data;
+    const [off = 0, on = 0] = need(inputs, 2).data;
+    const axis = axisOf(numberOf(attributes, "axis", -1), index.rank + 1);
+    return [
+      NdArray.from(index.dims.toSpliced(axis, 0, depth), (place) =>
+        axisOf(index.at(place.toSpliced(axis, 1)), depth) === place[axis] ? on : off,
+      ),
+    ];
+  },
   TopK: (inputs, attributes) => {
     const x = need(inputs, 0);
     const axis = axisOf(numberOf(attributes, "axis", -1), x.rank);

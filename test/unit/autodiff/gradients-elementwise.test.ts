@@ -1,4 +1,4 @@
-import { held, onAnyShape, real } from "../../support/gradient-cases.ts";
+import { given, held, onAnyShape, real } from "../../support/gradient-cases.ts";
 import { checkGradients } from "../../support/gradient-check.ts";
 
 checkGradients("Abs", onAnyShape());
@@ -23,6 +23,7 @@ checkGradients("Neg", onAnyShape(), { linear: [[0]] });
 checkGradients("Relu", onAnyShape());
 checkGradients("LeakyRelu", onAnyShape(-1, 1, [{}, { alpha: 0.3 }]), { float64: false });
 checkGradients("ThresholdedRelu", onAnyShape(-3, 3, [{}, { alpha: 0.3 }]), { float64: false });
+checkGradients("Shrink", onAnyShape(-2, 2, [{ lambd: 0.5 }, { lambd: 0.25, bias: 0.5 }]));
 checkGradients("Elu", onAnyShape(-3, 3, [{}, { alpha: 0.5 }]), { float64: false });
 checkGradients("Celu", onAnyShape(-3, 3, [{}, { alpha: 0.5 }]), { float64: false });
 checkGradients("Selu", onAnyShape(-3, 3, [{}, { alpha: 1.5, gamma: 1.25 }]), { float64: false });
@@ -63,4 +64,23 @@ checkGradients(
     { inputs: [real([1, 4]), real([4])] },
   ],
   { float64: false },
+);
+
+const ranges: readonly [number, number, number][] = [
+  [0, 5, 1],
+  [0.5, 3, 0.75],
+  [3, 0, -1],
+  [-2, 2, 0.625],
+  [1, 1, 1],
+  [2, 1, 1],
+  [0.25, 0.5, 1],
+  [10, -10, -7],
+  [-1, 0, 0.3],
+  [5, 6.1, 0.5],
+];
+checkGradients(
+  "Range",
+  ranges.map(([start, limit, delta]) => ({
+    inputs: [given([], [start]), held([], [limit + delta / 4]), given([], [delta])],
+  })),
 );

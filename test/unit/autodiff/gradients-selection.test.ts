@@ -141,3 +141,24 @@ checkGradients("TopK", [
   best([2, 3, 2], 2, { axis: 0, largest: 0 }),
   best([1, 1], 1),
 ]);
+
+const marked = (shape: readonly number[], index: readonly number[], depth: number, axis = -1): GradientCase => ({
+  inputs: [indices(shape, index), ints(depth), real([2])],
+  attributes: { axis },
+});
+checkGradients(
+  "OneHot",
+  [
+    marked([3], [0, 2, 1], 3),
+    marked([3], [0, 2, 1], 4, 0),
+    marked([3], [1, 1, 1], 2, 1),
+    marked([2], [2, 0], 5),
+    marked([1], [-1], 3),
+    marked([2, 2], [0, 1, 2, 2], 3),
+    marked([2, 2], [0, 1, 2, 2], 3, 1),
+    marked([2, 2], [0, -1, 2, -2], 3, 0),
+    marked([2, 3], [0, 0, 0, 1, 1, 1], 2, -2),
+    marked([1, 2, 1], [4, 0], 5, 2),
+  ],
+  { linear: [[2]], float64: false },
+);
