@@ -50,4 +50,10 @@ export const trainingErrors = {
     message: "the trainer process ended before its work was done: {reason}",
     help: "Where memory ran out, train on fewer examples or with a smaller batch. The next start goes on from the last checkpoint.",
   },
+  MODEL_PRESENT: {
+    kind: "config",
+    exit: 78,
+    message: "there is something at {dir} already",
+    help: "It stays as it is. Give the model another name, or `--dir` another folder.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;

@@ -1,5 +1,6 @@
 import { listModels } from "./model/list-models.ts";
 import { modelsAt } from "./model/model-folders.ts";
+import { defineNew } from "./model/new.ts";
 import { showModel } from "./model/show-model.ts";
 import { renderTable } from "./terminal/table.ts";
 import { answer, configOption, type Define, jsonOption } from "./verb.ts";
@@ -36,12 +37,12 @@ export const define: Define = (command, io) => {
     .option(...dirOption)
     .addHelpText(
       "after",
-      "\nExample: tidegate model show mote-anomaly --json\nAn operator is trainable when it works on a tensor that the card lets be trained.",
+      "\nExample: tidegate model show mote-anomaly --json\nAn operator is trainable when a gradient passes it on the way from an output to a weight.",
     )
     .action(async (name: string, options: Options) => {
       const shown = await showModel(await modelsAt(io, options).open(name));
       if (options.json) return io.out(JSON.stringify(shown));
-      const { inputs, outputs, operators, fields, window, ...facts } = shown;
+      const { inputs, outputs, operators, fields, window, blockedBy, ...facts } = shown;
       for (const [key, value] of Object.entries(facts)) if (value !== null && value !== "") io.out(`${key}: ${value}`);
       if (window) io.out(`window: ${window.size} readings of ${fields.map((field) => field.name).join(", ")}`);
       const row = (what: string, { name, type, shape }: (typeof inputs)[number]) => {
@@ -51,7 +52,10 @@ export const define: Define = (command, io) => {
       for (const line of ["", ...renderTable(["", "name", "type", "shape"], rows)]) io.out(line);
       const ops = operators.map(({ op, count, trainable }) => [op, count, trainable ? "yes" : "no"]);
       for (const line of ["", ...renderTable(["operator", "count", "trainable"], ops)]) io.out(line);
+      for (const { node, op } of blockedBy) io.out(`No gradient passes ${op} at ${node}: the weights before it stay.`);
     });
+
+  defineNew(command, io);
 
   command
     .command("verify")

@@ -75,6 +75,34 @@ describe("tidegate model show", () => {
   });
 });
 
+describe("tidegate model new", () => {
+  it("makes a bundle that loads, whose weights can all be trained", async () => {
+    const words = ["--template", "autoencoder", "--fields", "pressure,flow", "--window", "8", "--period", "5s"];
+    const ran = await site.run("model", "new", "pump", ...words, "--dir", site.dir, "--json");
+    expect(ran.code).toBe(0);
+    const { dir, parameters } = jsonOf<{ dir: string; parameters: number }>(ran);
+    expect((await site.run("model", "verify", dir)).out).toContain("agrees with its card");
+    const shown = jsonOf<{ trainableParameters: number; blockedBy: []; operators: object[] }>(
+      await site.run("model", "show", dir, "--json"),
+    );
+    // All but the spread of two fields and the threshold.
+    expect(shown.trainableParameters).toBe(parameters - 3);
+    expect(shown.blockedBy).toEqual([]);
+    expect(shown.operators).toContainEqual({ op: "Tanh", count: 3, trainable: true });
+  });
+
+  it("leaves a folder that is there as it is (78), and names the templates (64)", async () => {
+    const pump = ["model", "new", "pump", "--template", "mlp", "--dir", site.dir];
+    expect((await site.run(...pump)).code).toBe(0);
+    const again = await site.run(...pump);
+    expect(again).toMatchObject({ code: 78, err: expect.stringContaining("already") });
+    const unknown = await site.run("model", "new", "other", "--template", "autoencode", "--dir", site.dir);
+    expect(unknown).toMatchObject({ code: 64, err: expect.stringContaining("is it autoencoder?") });
+    const odd = await site.run("model", "new", "a b", "--template", "mlp", "--dir", site.dir);
+    expect(odd.code).toBe(64);
+  });
+});
+
 describe("tidegate model verify", () => {
   it("passes a bundle that gives what its golden samples ask for", async () => {
     const ran = await site.run("model", "verify", "sum", "--json");
