@@ -7,6 +7,7 @@ import type { Card, CardOutput } from "./card.ts";
 import { headBytes } from "./framing.ts";
 import type { HostedModel } from "./hosted-model.ts";
 import { judgementNames, judgeOf } from "./judge.ts";
+import { mediaReader } from "./media-input.ts";
 import type { ModelHost } from "./model-host.ts";
 
 const numbers = z.union([z.number(), z.array(z.number())]);
@@ -17,13 +18,20 @@ const sampleSchema = z
     name: z.string().optional(),
     /** Raw payloads of one window, oldest first, as text. */
     payloads: z.array(z.string()).optional(),
+    /** For a model of media: one payload, as text or in base64. */
+    payload: z.string().optional(),
+    payloadBase64: z.base64().optional(),
     /** For a model without windows: its inputs by name, one row each. */
     inputs: z.record(z.string(), z.array(z.number())).optional(),
     outputs: z.record(z.string(), numbers).default({}),
     label: z.string().nullable().optional(),
     verdict: z.enum(["normal", "alarm", "unknown"]).nullable().optional(),
   })
-  .refine(({ payloads, inputs }) => (payloads === undefined) !== (inputs === undefined), "payloads or inputs");
+  .refine(
+    ({ payloads, payload, payloadBase64, inputs }) =>
+      [payloads, payload, payloadBase64, inputs].filter((given) => given !== undefined).length === 1,
+    "one of payloads, payload, payloadBase64 and inputs",
+  );
 
 export type GoldenSample = z.output<typeof sampleSchema>;
 
@@ -131,18 +139,26 @@ async function outputsOf(
   decode: DecodePayload,
 ): Promise<Outputs> {
   if (sample.payloads) return runWindow(windowOf(sample.payloads, model.bundle.card, decode), model, host);
-  const { inputs: given = {} } = sample;
-  const { inputs } = model.bundle.card;
-  const feeds: Tensors = Object.fromEntries(
+  const { card } = model.bundle;
+  const payload = payloadOf(sample);
+  const results = await host.runTensors(model, payload ? mediaReader(card)(payload) : givenInputs(sample, card));
+  return Object.fromEntries(
+    Object.entries(results).map(([name, { data }]) => [name, Float32Array.from(data as ArrayLike<number>, Number)]),
+  );
+}
+
+function payloadOf({ payload, payloadBase64 }: GoldenSample): Uint8Array | undefined {
+  if (payload !== undefined) return Buffer.from(payload, "utf8");
+  return payloadBase64 === undefined ? undefined : Buffer.from(payloadBase64, "base64");
+}
+
+function givenInputs({ inputs: given = {} }: GoldenSample, { inputs }: Card): Tensors {
+  return Object.fromEntries(
     Object.entries(given).map(([name, values]) => {
       const { type = "float32", dims = [] } = inputs.find((input) => input.name === name) ?? {};
       if (type !== "float32") throw new Error(`input ${name} is ${type}: samples hold float32`);
       return [name, tensor("float32", [1, ...dims.slice(1).map(Number)], Float32Array.from(values))];
     }),
-  );
-  const results = await host.runTensors(model, feeds);
-  return Object.fromEntries(
-    Object.entries(results).map(([name, { data }]) => [name, Float32Array.from(data as ArrayLike<number>, Number)]),
   );
 }
 
