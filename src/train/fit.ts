@@ -1,9 +1,10 @@
 import { FlatParameters } from "../autodiff/flat-parameters.ts";
 import { TidegateError } from "../base/errors.ts";
-import { sizeOf } from "../base/tensor.ts";
+import { sizeOf, type Tensor } from "../base/tensor.ts";
 import type { Card } from "../inference/card.ts";
 import type { ModelProto } from "../onnx/onnx_pb.ts";
 import type { DataSet } from "./data-set.ts";
+import { readTargets } from "./example-rows.ts";
 import { ModelRuns, type RunOptions } from "./model-runs.ts";
 
 type Fit = Card["fit"][number];
@@ -29,16 +30,32 @@ export async function fitStatistics(
       return { ...entry, parameters, moments: new Moments(parameters.slices[0]?.dims ?? []) };
     });
     const { of = "" } = entries[0] ?? {};
-    const runs = await ModelRuns.open(model, card, [of], options);
-    try {
-      for await (const { values } of runs.over(data, examples)) {
-        const value = values[of];
-        if (value) for (const { moments } of targets) moments.add(value.data as ArrayLike<number>, value.dims, of);
-      }
-    } finally {
-      await runs.release();
-    }
+    for await (const value of valuesOver(model, card, of, data, examples, options))
+      for (const { moments } of targets) moments.add(value.data as ArrayLike<number>, value.dims, of);
     for (const { parameters, moments, statistic } of targets) parameters.unpack(moments.statistic(statistic), model);
+  }
+}
+
+/** A value of the graph over examples, or what they should have given: `target`. */
+async function* valuesOver(
+  model: ModelProto,
+  card: Card,
+  of: string,
+  data: DataSet,
+  examples: Int32Array,
+  options?: RunOptions,
+): AsyncGenerator<Tensor> {
+  if (of === "target") {
+    const told = readTargets(data, examples);
+    if (!told) throw unusable("the examples have no target");
+    yield told;
+    return;
+  }
+  const runs = await ModelRuns.open(model, card, [of], options);
+  try {
+    for await (const { values } of runs.over(data, examples)) if (values[of]) yield values[of];
+  } finally {
+    await runs.release();
   }
 }
 

@@ -87,6 +87,7 @@ export const linear: MakeTemplate = (options) => {
   const network = new Network(options.name, options.seed);
   const width = options.window * options.fields.length;
   const flat = network.g.flatten(normalised(bound(network), options));
+  network.g.know(flat, { type: "float32", shape: ["batch", width] });
   const own = head(network, flat, width, options);
   const train = { optimizer: { kind: "sgd" as const }, rate: 0.1, fullBatch: true, epochs: 200 };
   return { model: network.g.model, card: { ...joined(seriesCard(options, network), own, fitInput), train } };
