@@ -30,11 +30,23 @@ function deliveredAt(text: string): number | undefined {
   return Number.isNaN(ts) ? undefined : ts;
 }
 
-/** What follows the first empty line, without the heads of its parts; in plain letters where it was in base64. */
+/** What follows the first empty line, without the heads of its parts, in plain letters where it was coded for transport. */
 function bodyOf(text: string): string {
-  const at = text.search(/\r?\n\r?\n/);
-  const head = text.slice(0, at);
-  const body = text.slice(at).replace(/^(Content-[\w-]+|MIME-Version):.*(\r?\n[ \t].*)*$/gim, "");
-  const isCoded = /^Content-Transfer-Encoding:\s*base64/im.test(head);
-  return (isCoded ? Buffer.from(body, "base64").toString("latin1") : body).trim();
+  const body = text
+    .slice(text.search(/\r?\n\r?\n/))
+    .replaceAll("\r", "")
+    .replace(/^(Content-[\w-]+|MIME-Version):.*(\n[ \t].*)*$/gim, "");
+  const isQuoted = /^Content-Transfer-Encoding:\s*quoted-printable/im.test(text);
+  return decodeBlocks(isQuoted ? decodeQuoted(body) : body).trim();
 }
+
+/** Quoted-printable: `=3D` is a character, `=` at the end of a line joins it with the next. */
+const decodeQuoted = (body: string): string =>
+  body.replace(/=\n/g, "").replace(/=([0-9A-F]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+
+/** Base64: blocks of long lines without a space. Those that hold no text (pictures) are left out. */
+const decodeBlocks = (body: string): string =>
+  body.replace(/(?:^[A-Za-z0-9+/]{60,76}\n)+[A-Za-z0-9+/]*={0,2}$/gm, (block) => {
+    const decoded = Buffer.from(block, "base64").toString("latin1");
+    return /[^\t\n\r -~\xa0-\xff]/.test(decoded) ? "" : decoded;
+  });
