@@ -42,7 +42,9 @@ function bodyOf(text: string): string {
 
 /** Quoted-printable: `=3D` is a character, `=` at the end of a line joins it with the next. */
 const decodeQuoted = (body: string): string =>
-  body.replace(/=\n/g, "").replace(/=([0-9A-F]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+  body
+    .replace(/=\n/g, "")
+    .replace(/=([0-9A-F]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
 
 /** Base64: blocks of long lines without a space. Those that hold no text (pictures) are left out. */
 const decodeBlocks = (body: string): string =>
