@@ -1,3 +1,4 @@
+import { formerBoxes, retireBoxes, rotateBox } from "../crypto/box-rotation.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
 import { readBackup, writeBackup } from "./keys/backup-file.ts";
 import { describeKeys, handOver } from "./keys/describe-keys.ts";
@@ -60,6 +61,42 @@ export const define: Define = (command, io) => {
       const keys = describeKeys(place);
       if (options.json) return io.out(JSON.stringify({ dir: place.dataDir, keys }));
       for (const line of keyLines(keys)) io.out(line);
+    });
+
+  command
+    .command("rotate")
+    .description("put a new data key in place of a sink's `box` key; the old one still opens what is under way")
+    .option(...configOption)
+    .option(...jsonOption)
+    .option(...dirOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate keys rotate --dir /var/lib/tidegate-sink\nThen restart the sink: it announces the new key, and gateways with cloud.dataSigner switch by themselves. Where\ncloud.dataKey is set, change it. Once all have switched: tidegate keys retire.",
+    )
+    .action((options: Options) => {
+      const place = placeOf(io, options);
+      const publicKey = Buffer.from(rotateBox(place)).toString("base64");
+      handOver(place.dataDir);
+      const former = formerBoxes(place).length;
+      if (options.json) return io.out(JSON.stringify({ dir: place.dataDir, publicKey, former }));
+      io.out(`${place.dataDir}: the data key is now ${publicKey}; ${former} before it still open.`);
+      io.err("Restart the sink, so that it announces the new key, and back it up (`tidegate keys backup FILE`).");
+    });
+
+  command
+    .command("retire")
+    .description("remove the data keys before the one in use: what was sealed to them opens no more")
+    .option(...configOption)
+    .option(...jsonOption)
+    .option(...dirOption)
+    .addHelpText("after", "\nExample: tidegate keys retire --dir /var/lib/tidegate-sink")
+    .action((options: Options) => {
+      const { dataDir } = placeOf(io, options);
+      const retired = retireBoxes({ dataDir });
+      if (options.json) return io.out(JSON.stringify({ dir: dataDir, retired }));
+      io.out(
+        retired === 0 ? `${dataDir} has no earlier data keys.` : `${dataDir}: ${retired} earlier data keys removed.`,
+      );
     });
 
   command

@@ -10,6 +10,7 @@ import { NdjsonOutput } from "../coordinator/ndjson-output.ts";
 import { Sink, sinkFilters } from "../coordinator/sink.ts";
 import type { SinkOutput } from "../coordinator/sink-output.ts";
 import { FileSinkStore } from "../coordinator/sink-store.ts";
+import { formerBoxes } from "../crypto/box-rotation.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
 import { readCredentials } from "../gateway/credentials.ts";
 import { createLog, type ProcessLog } from "../ops/log.ts";
@@ -55,6 +56,7 @@ async function runSink(
   const keys = openKeyRing({ dataDir: settings.dataDir, credentialsDir });
   if (keys.isNew)
     log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
+  const former = formerBoxes({ dataDir: settings.dataDir });
   log.info(
     { recipient: Buffer.from(keys.box.publicKey).toString("base64") },
     "gateways seal to this public key: put it into cloud.dataKey",
@@ -70,7 +72,7 @@ async function runSink(
     settings,
     log,
     credentialsDir,
-    clientId: settings.clientId ?? `tidegate-sink-${keys.fingerprints.box.slice(0, 8)}-${hostname()}`,
+    clientId: settings.clientId ?? `tidegate-sink-${keys.fingerprints.signing.slice(0, 8)}-${hostname()}`,
     former: sinkFilters(fleet),
     onMessage: (topic, payload) => sink?.receive(topic, payload),
     onState: () => sink?.linkChanged(),
@@ -86,7 +88,7 @@ async function runSink(
     store: new FileSinkStore(join(dataDir, "received.state")),
     output,
     trust: new GatewayTrust(trusted, trustFirstUse, log),
-    keys: [keys.box],
+    keys: [keys.box, ...former],
     fleet,
     share,
     ...(fleet === "+" ? {} : { announce: { fleets: [fleet], signer: keys.signer } }),

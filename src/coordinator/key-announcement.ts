@@ -1,5 +1,5 @@
 import type { Signer } from "../crypto/signing.ts";
-import { signDataKeys } from "../wire/data-keys.ts";
+import { maxDataKeys, signDataKeys } from "../wire/data-keys.ts";
 import { fleetTopics } from "../wire/topics.ts";
 import type { SinkState, SinkStore } from "./sink-store.ts";
 
@@ -17,11 +17,12 @@ export type Announcement = {
  * only then: it is counted in the store, not taken from a clock.
  */
 export async function announceKeys(
-  { fleets, keys, signer }: Announcement,
+  { fleets, keys: all, signer }: Announcement,
   link: { publish(topic: string, payload: string, options: { qos: 1; retain: true }): Promise<unknown> },
   store: SinkStore,
   { values }: SinkState,
 ): Promise<void> {
+  const keys = all.slice(0, maxDataKeys);
   const list = keys.map((key) => Buffer.from(key).toString("base64")).join(" ");
   const [version, known] = (values.get(storeName) ?? "0\n").split("\n");
   const next = known === list ? Number(version) : Number(version) + 1;

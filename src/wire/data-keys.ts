@@ -8,7 +8,8 @@ import type { Signer } from "../crypto/signing.ts";
 export type DataKeys = { readonly version: number; readonly keys: readonly Uint8Array[] };
 
 const kind = "data-keys";
-const maxKeys = 8;
+/** Keys in one announcement: the one in use, and those before it. */
+export const maxDataKeys = 8;
 
 /** The retained document on `keys/data`. */
 export const signDataKeys = (fleet: string, { version, keys }: DataKeys, signers: readonly Signer[]): Envelope =>
@@ -37,7 +38,7 @@ export function openDataKeys(
     });
   }
   const texts: unknown = document.keys;
-  if (!Array.isArray(texts) || texts.length === 0 || texts.length > maxKeys) throw invalid();
+  if (!Array.isArray(texts) || texts.length === 0 || texts.length > maxDataKeys) throw invalid();
   const keys = texts.map((text: unknown) => {
     const key = typeof text === "string" ? new Uint8Array(Buffer.from(text, "base64")) : null;
     if (key?.length !== keyBytes) throw invalid();

@@ -2,7 +2,12 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { connectAsync } from "mqtt";
 import { afterEach, expect, it } from "vitest";
+import { formerBoxes } from "../../src/crypto/box-rotation.ts";
+import { openKeyRing } from "../../src/crypto/key-ring.ts";
+import { fingerprint } from "../../src/crypto/signing.ts";
+import { decodeBatch } from "../../src/wire/batch.ts";
 import { tidegate } from "../support/command-line.ts";
 import { Daemon, moteStream } from "../support/daemon.ts";
 import { describeReal, startMosquitto } from "../support/mosquitto.ts";
@@ -100,6 +105,61 @@ describeReal("tidegate sink", () => {
     expect(new Set(lines.map(({ id }) => id)).size).toBe(700);
     expect(lines[0]).toMatchObject({ kind: "raw", source: { mote: "m0" } });
   });
+
+  it("changes its data key: gateways switch, and what was sealed to the old key still opens", async () => {
+    const [site, cloud] = [await startMosquitto(), await startMosquitto()];
+    stops.push(
+      () => site.stop(),
+      () => cloud.stop(),
+    );
+    const dir = mkdtempSync(join(tmpdir(), "tidegate-sink-"));
+    stops.push(() => rmSync(dir, { recursive: true, force: true }));
+    const dataDir = join(dir, "sink");
+    const readings = join(dir, "readings");
+    const options = ["--broker", cloud.url, "--fleet", "test", "--to", `ndjson:${readings}`, "--trust-first-use"];
+    let sink = startSink(dir, ...options);
+    const dataSigner = await eventually(() => sink.fact("announcer"), "the sink's signing key");
+    const batches: Uint8Array[] = [];
+    const tap = await connectAsync(cloud.url);
+    stops.push(() => tap.endAsync(true));
+    tap.on("message", (_topic, payload) => batches.push(new Uint8Array(payload)));
+    await tap.subscribeAsync("tidegate/v1/test/gateways/+/data/#");
+    const daemon = new Daemon({
+      sensors: { url: site.url },
+      cloud: { url: cloud.url, dataSigner },
+      streams: { env: { ...moteStream, model: undefined, uplink: "raw" } },
+    });
+    stops.push(() => daemon.remove());
+    await daemon.start();
+    const sensors = await Publisher.connect(site.url, { motes: 1 });
+    stops.push(() => sensors.close());
+    const arrived = (count: number) =>
+      eventually(() => (linesIn(readings).length >= count ? true : undefined), `${count} readings`, 60_000);
+    await sensors.send(50);
+    await arrived(50);
+    expect(await sink.stop()).toBe(0);
+    // Sent while nobody opens: sealed to the key that the gateway knows.
+    const before = batches.length;
+    await sensors.send(50);
+    await eventually(() => (batches.length > before ? true : undefined), "a batch that is under way");
+    const old = fingerprint(openKeyRing({ dataDir }).box.publicKey);
+    const { code, json } = await tidegate(["keys", "rotate", "--dir", dataDir, "--json"]);
+    expect([code, (json() as { former: number }).former]).toEqual([0, 1]);
+    sink = startSink(dir, ...options);
+    await arrived(100);
+    await sensors.send(50);
+    await arrived(150);
+    expect(linesIn(readings).map(({ n }) => n)).toEqual(Array.from({ length: 150 }, (_, i) => i + 1));
+    const to = await Promise.all(
+      batches.map(async (batch) => {
+        const { box } = openKeyRing({ dataDir });
+        const reader = { secretKeys: [box, ...formerBoxes({ dataDir })], isTrusted: () => true };
+        return (await decodeBatch(batch, reader)).head.to;
+      }),
+    );
+    expect([to[0], to.at(-1)]).toEqual([old, fingerprint(openKeyRing({ dataDir }).box.publicKey)]);
+    expect(old).not.toBe(to.at(-1));
+  }, 120_000);
 
   it("tells what is missing", async () => {
     const { code, err } = await tidegate([

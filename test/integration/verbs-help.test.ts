@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { jsonOf, shell, tidegate } from "./verbs-fixture.ts";
 
 const verbs = [
-  ...["config get", "config set", "config validate", "config diff", "config schema"],
-  ...["keys new", "keys show", "keys backup", "keys restore"],
+  ...["config get", "config set", "config unset", "config validate", "config diff", "config schema"],
+  ...["keys new", "keys show", "keys rotate", "keys retire", "keys backup", "keys restore"],
   ...["model ls", "model show", "model verify"],
   ...["buffer stats", "buffer export", "dead ls", "dead show", "dead replay", "dead purge", "data open"],
 ];

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import nacl from "tweetnacl";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
+import { formerBoxes } from "../../crypto/box-rotation.ts";
 import { type KeyFileRule, readKeyFile } from "../../crypto/key-file.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { fingerprint } from "../../crypto/signing.ts";
@@ -25,9 +26,11 @@ export type KeyChoice = {
 export function batchReader(io: Io, choice: KeyChoice): BatchReader {
   const secretKey = dataKey(io, choice);
   const publicKey = nacl.scalarMult.base(secretKey);
+  // A folder may also hold the keys before the one in use.
+  const former = choice.key === undefined ? formerBoxes({ dataDir: dirOf(io, choice) }) : [];
   const wanted = choice.signer === undefined ? null : signerPrint(choice.signer);
   return {
-    secretKeys: [{ publicKey, secretKey }],
+    secretKeys: [{ publicKey, secretKey }, ...former],
     isTrusted: ({ signer }) => wanted === null || fingerprint(signer) === wanted,
   };
 }
@@ -38,11 +41,13 @@ function dataKey(io: Io, choice: KeyChoice): Uint8Array {
     if (key) return key;
     throw new TidegateError("KEYS_ABSENT", { file: choice.key });
   }
-  const dataDir = choice.dir ?? loadFor(io, choice).config.gateway.dataDir;
+  const dataDir = dirOf(io, choice);
   const { key, file } = findKey({ dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY }, "box");
   if (key) return key;
   throw new TidegateError("KEYS_ABSENT", { file });
 }
+
+const dirOf = (io: Io, choice: KeyChoice): string => choice.dir ?? loadFor(io, choice).config.gateway.dataDir;
 
 /** Whoever names a file vouches for its owner; that others can read it is a mistake all the same. */
 const ruleOf = (file: string): KeyFileRule => {
