@@ -4,7 +4,7 @@ import { type Tensor, tensor } from "../base/tensor.ts";
 /** How a text becomes numbers. A card names it with its version: another version is another model. */
 export type TextEncoding =
   | {
-      /** Counts of words, and of pairs of neighbours, in as many buckets as their hashes are spread over. */
+      /** Counts of words, of pairs of neighbours and of words in capitals, in as many buckets as their hashes are spread over. */
       readonly encoding: "hashed";
       readonly buckets: number;
       /** Default true. */
@@ -22,6 +22,9 @@ export const textVersion = 1;
 
 /** Longer texts are cut: features of the beginning say what a text is. */
 const maxCharacters = 65_536;
+
+/** Words, runs of marks that shout, and the names of tags. */
+const wordsAndMarks = /<\/?[a-z]+|[\p{L}\p{N}']{1,32}|[!$%?*#]+/giu;
 
 /** A row of a model's input: float32 [buckets] (ln(1 + count)), or int64 [length]. */
 export function encodeText(text: string, options: TextEncoding): Tensor {
@@ -48,9 +51,12 @@ function hashed(text: string, { buckets, pairs = true }: { buckets: number; pair
     counts[bucket] = (counts[bucket] ?? 0) + 1;
   };
   let last = "";
-  for (const [word] of text.toLowerCase().matchAll(/[\p{L}\p{N}']{1,32}|[!$%?]+/gu)) {
+  for (const [written] of text.matchAll(wordsAndMarks)) {
+    // Which number it is says less than how long it is.
+    const word = written.toLowerCase().replace(/\d/g, "0");
     count(word);
     if (pairs) count(`${last} ${word}`);
+    if (/^\p{Lu}{2,}$/u.test(written)) count("^capitals");
     last = word;
   }
   return tensor("float32", [buckets], counts.map(Math.log1p));
