@@ -1,7 +1,9 @@
+import { defineEval } from "./model/eval.ts";
 import { listModels } from "./model/list-models.ts";
 import { modelsAt } from "./model/model-folders.ts";
 import { defineNew } from "./model/new.ts";
 import { showModel } from "./model/show-model.ts";
+import { defineTrain } from "./model/train.ts";
 import { renderTable } from "./terminal/table.ts";
 import { answer, configOption, type Define, jsonOption } from "./verb.ts";
 
@@ -56,6 +58,8 @@ export const define: Define = (command, io) => {
     });
 
   defineNew(command, io);
+  defineTrain(command, io);
+  defineEval(command, io);
 
   command
     .command("verify")

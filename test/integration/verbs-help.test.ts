@@ -4,7 +4,7 @@ import { jsonOf, shell, tidegate } from "./verbs-fixture.ts";
 const verbs = [
   ...["config get", "config set", "config unset", "config validate", "config diff", "config schema"],
   ...["keys new", "keys show", "keys rotate", "keys retire", "keys backup", "keys restore"],
-  ...["model ls", "model show", "model verify"],
+  ...["model ls", "model show", "model verify", "model train", "model eval"],
   ...["buffer stats", "buffer export", "dead ls", "dead show", "dead replay", "dead purge", "data open"],
 ];
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
 import type { BufferStats, KeptLetter } from "../../buffer/commit.ts";
+import type { Store } from "../../buffer/store.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
@@ -55,7 +56,11 @@ function throughDaemon(client: ControlClient, signal: AbortSignal): JournalAcces
   };
 }
 
-async function openFiles(io: Io, { config }: LoadedConfig): Promise<JournalAccess> {
+/**
+ * Opens the data directory itself, for as long as no daemon has it.
+ * @throws TidegateError DATA_DIR_IN_USE, JOURNAL_ABSENT, KEY_MISSING, KEY_WRONG, …
+ */
+export async function openStore(io: Io, { config }: LoadedConfig): Promise<{ store: Store; storageRoot: Uint8Array }> {
   const { dataDir } = config.gateway;
   // Opening makes what is missing. To look must not begin a journal, nor give up the one whose keys are elsewhere.
   for (const name of ["state.db", "buffer.db"]) requireFile(dataDir, name);
@@ -75,6 +80,11 @@ async function openFiles(io: Io, { config }: LoadedConfig): Promise<JournalAcces
       io.err(`A damaged piece was set apart (${event.readings} readings): ${event.reason}`);
     else if (event.event === "set-aside") io.err(`${event.file} would not open and was set aside: ${event.reason}`);
   });
+  return { store, storageRoot: key };
+}
+
+async function openFiles(io: Io, loaded: LoadedConfig): Promise<JournalAccess> {
+  const { store } = await openStore(io, loaded);
   const from = {
     read: store.read.bind(store),
     sourcesOf: (stream: string) => store.stateOf(stream).sources,
