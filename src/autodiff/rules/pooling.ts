@@ -61,19 +61,34 @@ function toIndices(at: NodeGradient): Value {
 /** Windows side by side: to the first input that equals the maximum. (That operator's way of naming places is slow.) */
 function toFirstMatch({ g, a: x, y, dY }: NodeGradient, slides: readonly Slide[]): Value {
   let taken: Value | undefined;
-  const parts = tapsOf(slides).map((taps) => {
-    const seen = g.slice(x, {
-      starts: taps,
-      ends: slides.map(({ output, stride }, axis) => (output - 1) * stride + (taps[axis] ?? 0) + 1),
-      axes: slides.map((_, axis) => axis + 2),
-      steps: slides.map(({ stride }) => stride),
-    });
+  const parts = tile(g, x, y, slides).map((seen) => {
     const isMaximum = g.equal(seen, y);
     const isFirst = taken ? g.and(isMaximum, g.not(taken)) : isMaximum;
     taken = taken ? g.or(taken, isMaximum) : isMaximum;
     return g.where(isFirst, dY, 0);
   });
   return untile(g, parts, slides, x);
+}
+
+/**
+ * What each tap of windows side by side sees, in the shape of y. Cut axis by axis, the last by a transposition: a slice with
+ * steps would walk over the whole input for each tap.
+ */
+function tile(g: GraphBuilder, x: Value, y: Value, slides: readonly Slide[]): Value[] {
+  const axes = slides.map((_, axis) => axis + 2);
+  const ends = slides.map(({ output, kernel }) => output * kernel);
+  const isWhole = slides.every(({ input }, axis) => input === ends[axis]);
+  let pieces = [isWhole ? x : g.slice(x, { starts: slides.map(() => 0), ends, axes })];
+  for (const [axis, { kernel }] of slides.entries()) {
+    const each = Array(kernel).fill(1);
+    const behind = sizeOf(ends.slice(axis + 1));
+    const cut = (piece: Value): Value[] =>
+      axis < slides.length - 1
+        ? g.split(g.reshape(piece, [-1, kernel, behind]), each, kernel, 1)
+        : g.split(g.transpose(g.reshape(piece, [-1, kernel]), [1, 0]), each, kernel);
+    pieces = pieces.flatMap(cut);
+  }
+  return pieces.map((piece) => reshapeLike(g, piece, y));
 }
 
 /** Puts what belongs to each tap of windows side by side in its place; 0 behind the last window. */
