@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a benchmark, having installed what it needs: npm run bench -- ingest | latency | memory | disk | start [--json]
+# Runs a benchmark, having installed what it needs: npm run bench -- ingest | latency | memory | disk | start | train [--json]
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh >&2
@@ -10,6 +10,7 @@ tree=.cache/bench
 rm -rf "$tree"
 mkdir -p "$tree/bin"
 tsc -p tsconfig.build.json --outDir "$tree/dist"
+tsc -p test/bench/tsconfig.json
 cp bin/tidegate "$tree/bin/"
 for name in package.json node_modules models device-profiles; do ln -s "$PWD/$name" "$tree/$name"; done
 exec node test/bench/main.ts "$@"

@@ -1,4 +1,4 @@
-/** usage: npm run bench -- ingest | latency | memory | disk | start [--json] [--pairs N] [--messages N] [--seconds N] */
+/** usage: npm run bench -- ingest | latency | memory | disk | start | train [--json] [--pairs N] [--messages N] [--seconds N] */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
 import { type Report, renderReport } from "./measure.ts";
@@ -9,20 +9,24 @@ const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   memory: async () => (await import("./memory.ts")).memory,
   disk: async () => (await import("./disk.ts")).disk,
   start: async () => (await import("./start.ts")).start,
+  train: async () => (await import("./train.ts")).train,
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
-    pairs: { type: "string", default: "3" },
+    pairs: { type: "string" },
     messages: { type: "string" },
-    seconds: { type: "string", default: "20" },
+    seconds: { type: "string" },
   },
 });
 const [name = ""] = positionals;
 const load = benches[name];
-const numbers = [values.pairs, values.seconds, values.messages ?? "1"].map(Number);
+const usual = name === "train" ? { pairs: 5, seconds: 2 } : { pairs: 3, seconds: 20 };
+const pairs = Number(values.pairs ?? usual.pairs);
+const seconds = Number(values.seconds ?? usual.seconds);
+const numbers = [pairs, seconds, Number(values.messages ?? 1)];
 if (!load || numbers.some((n) => !Number.isInteger(n) || n < 1)) {
   console.error(
     `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N]`,
@@ -31,8 +35,8 @@ if (!load || numbers.some((n) => !Number.isInteger(n) || n < 1)) {
 }
 const bench = await load();
 const report = await bench({
-  pairs: Number(values.pairs),
-  seconds: Number(values.seconds),
+  pairs,
+  seconds,
   ...(values.messages === undefined ? {} : { messages: Number(values.messages) }),
   say: ({ what, value, unit, ratio }) => {
     const text = `${what}: ${Number(value.toPrecision(4))} ${unit}${ratio === undefined ? "" : ` (${ratio.toFixed(2)} x)`}`;
