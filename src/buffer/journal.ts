@@ -61,6 +61,10 @@ export class Journal implements Component {
     });
     worker.on("error", (error) => {
       reason = error.message;
+      // Before it is ready this is no fault of the disk: those it tells itself.
+      ready.reject(
+        new TidegateError("BUG", { detail: `the journal thread does not start: ${reason}` }, { cause: error }),
+      );
     });
     worker.on("exit", () => {
       ready.reject(lost(reason));

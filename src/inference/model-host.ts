@@ -49,6 +49,8 @@ export class ModelHost implements Component {
   #ended = Promise.resolve();
   #isStopping = false;
   #isReady = false;
+  /** It was killed and is not gone yet: what it does not answer is no further hang. */
+  #isDying = false;
   #watch: NodeJS.Timeout | undefined;
   #restart: NodeJS.Timeout | undefined;
   #strikes = 0;
@@ -212,6 +214,7 @@ export class ModelHost implements Component {
     const ended = Promise.withResolvers<void>();
     this.#ended = ended.promise;
     this.#isReady = false;
+    this.#isDying = false;
     this.#strikes = 0;
     const { niceness, oomScore } = this.#options;
     const child = new ModelChild({
@@ -287,10 +290,11 @@ export class ModelHost implements Component {
     }
     const running = this.#requests.running;
     const since = running ? Math.max(running.sentAt, this.#progressAt) : now;
-    if (!running || !this.#child || now - since < running.timeoutMs) this.#strikes = 0;
+    if (!running || !this.#child || this.#isDying || now - since < running.timeoutMs) this.#strikes = 0;
     else if (++this.#strikes >= 2) {
       this.#strikes = 0;
       this.#stats.hangs++;
+      this.#isDying = true;
       this.#options.log.error(
         { model: running.model.name, silentMs: Math.round(now - since) },
         "model process hung, killing it",
