@@ -4,11 +4,13 @@ import { writeBundle } from "./models/bundle-writer.ts";
 import { charLm } from "./models/char-lm.ts";
 import { digitsCnn } from "./models/digits-cnn.ts";
 import { linearRegression } from "./models/linear-regression.ts";
+import { moteAnomaly } from "./models/mote-anomaly.ts";
 import { spamText } from "./models/spam-text.ts";
 
 /** Every bundle that ships, and what builds it. */
 const recipes: Readonly<Record<string, BuildModel>> = {
   "linear-regression": linearRegression,
+  "mote-anomaly": moteAnomaly,
   "digits-cnn": digitsCnn,
   "spam-text": spamText,
   "char-lm": charLm,

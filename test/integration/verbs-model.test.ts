@@ -64,8 +64,8 @@ describe("tidegate model show", () => {
     );
     packaged.remove();
     const isTrainable = (name: string) => operators.find(({ op }) => op === name)?.trainable;
-    expect(isTrainable("MatMul")).toBe(true);
-    expect(isTrainable("Slice")).toBe(false);
+    expect(isTrainable("Gemm")).toBe(true);
+    expect(isTrainable("Flatten")).toBe(false);
   });
 
   it("names the nearest when there is none of this name", async () => {

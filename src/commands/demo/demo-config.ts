@@ -12,7 +12,7 @@ streams:
     fields: { humidity: humidity, temperature: temperature }
     timestamp: ts
     model: mote-anomaly
-    alarm: { onAfter: 3, offAfter: 16, silentAfter: 0s }
+    alarm: { onAfter: 1, offAfter: 16, silentAfter: 0s }
     publish: { when: all, retain: false, minInterval: 0s }
     uplink: aggregates
     aggregate: { every: 10m }
