@@ -53,7 +53,10 @@ export type TrainingHooks = {
   readonly saveApartMs?: number;
   /** Called between runs; training waits for it. */
   breathe?(): Promise<void>;
-  /** How long a run lasts, at best. Default 30 ms: whoever needs the processor gets it between two. */
+  /**
+   * Processor time of a run, at best. Default 30 ms: whoever needs the processor gets it between two. Not the time that
+   * passes: on a busy machine runs would shrink to a step or two, and each costs a copy of the whole state.
+   */
   readonly runMs?: number;
   /** Longest run in steps. */
   readonly maxSteps?: number;
@@ -184,9 +187,10 @@ export class Trainer {
     const fitting = Number.isNaN(this.#msPerStep) ? 1 : Math.floor(runMs / Math.max(1e-3, this.#msPerStep));
     const quiet = graph.noiseLength === 0 ? left : Math.floor(maxNoise / graph.noiseLength);
     const steps = Math.max(1, Math.min(left, fitting, quiet, maxSteps));
-    const began = performance.now();
+    const began = process.cpuUsage();
     const results = await this.#train.run(this.#feeds(steps));
-    this.#timed((performance.now() - began) / steps);
+    const { user, system } = process.cpuUsage(began);
+    this.#timed((user + system) / 1000 / steps);
     const losses = floatsOf(results.losses);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad >= 0) return this.#diverged(state.step + bad, `the loss is ${losses[bad]}`);
