@@ -4,10 +4,12 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { reasonOf } from "../src/base/errors.ts";
 import type { Tensor } from "../src/base/tensor.ts";
 import { loadSession } from "../src/drivers/onnxruntime.ts";
+import { nodesIn } from "../src/onnx/graph-walk.ts";
 import { lift } from "../src/onnx/lift.ts";
 import { decodeModel, encodeModel } from "../src/onnx/model-file.ts";
 import { TensorProtoSchema } from "../src/onnx/onnx_pb.ts";
 import { tensorOf } from "../src/onnx/tensor-proto.ts";
+import { checkGradient, type GradientReport } from "./conformance-gradient.ts";
 
 /** What became of one model. A text says why not. */
 export type ModelReport = {
@@ -17,7 +19,7 @@ export type ModelReport = {
   readonly readWrite?: true | string;
   /** "within rounding": values differ by at most 1e-6 of the largest, because onnxruntime has another kernel there. */
   readonly lifted?: true | "within rounding" | string;
-};
+} & GradientReport;
 
 type Results = Record<string, Tensor>;
 
@@ -47,7 +49,28 @@ async function check(folder: string): Promise<ModelReport> {
     runs: true,
     readWrite: await compare(() => encodeModel(decodeModel(bytes))),
     lifted: await compare(() => encodeModel(lift(decodeModel(bytes)))),
+    // A draw of random numbers has no slope that differences could show.
+    ...(steady && !draws(bytes) ? await gradientReport(bytes, feeds) : {}),
   };
+}
+
+const draws = (bytes: Uint8Array): boolean => {
+  const { graph } = decodeModel(bytes);
+  return (
+    graph !== undefined && [...nodesIn(graph)].some(({ opType }) => /^(Random|Bernoulli|Multinomial)/.test(opType))
+  );
+};
+
+async function gradientReport(bytes: Uint8Array, feeds: readonly Tensor[]): Promise<GradientReport> {
+  try {
+    const model = lift(decodeModel(bytes));
+    const stored = new Set(model.graph?.initializer.map(({ name }) => name));
+    const inputs = (model.graph?.input ?? []).filter(({ name }) => !stored.has(name));
+    const named = inputs.flatMap(({ name }, index) => (feeds[index] ? [[name, feeds[index]] as const] : []));
+    return await checkGradient(model, Object.fromEntries(named));
+  } catch (fault) {
+    return { gradient: reasonOf(fault) };
+  }
 }
 
 function inputsOf(folder: string): Tensor[] {

@@ -1,7 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { existsSync, globSync } from "node:fs";
+import { existsSync, globSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ModelReport } from "./conformance-child.ts";
+import { renderDocument } from "./conformance-document.ts";
+import { noNumbers } from "./conformance-gradient.ts";
 
 /** Longest time that one model may take before its process is ended. */
 const patienceMs = 20_000;
@@ -61,28 +63,57 @@ function ask(child: ChildProcess, model: string): Promise<ModelReport | string> 
 export const isConformant = ({ runs, readWrite, lifted }: ModelReport): boolean =>
   runs !== true || (readWrite === true && (lifted === true || lifted === "within rounding"));
 
-/** One line per folder of the test data, and the models that fail. */
-export function renderTable(reports: readonly ModelReport[]): string {
+/** No gradient is wrong: one that is there and can be compared agrees. */
+export const isDifferentiable = ({ gradient, verified }: ModelReport): boolean =>
+  gradient === undefined ||
+  (gradient !== true && gradient !== "in part") ||
+  verified === true ||
+  verified === noNumbers;
+
+type Counts = readonly (readonly [string, (report: ModelReport) => boolean])[];
+
+const columns: Counts = [
+  ["models", () => true],
+  ["onnxruntime runs", ({ runs }) => runs === true],
+  ["read-write identical", ({ readWrite }) => readWrite === true],
+  ["lifted identical", ({ lifted }) => lifted === true],
+  ["real", ({ gradient }) => gradient !== undefined],
+  ["gradient available", ({ gradient }) => gradient === true || gradient === "in part"],
+  ["gradient verified", ({ verified }) => verified === true],
+];
+
+/** One row per folder of the test data, its name first. */
+export function tableOf(reports: readonly ModelReport[]): (readonly (string | number)[])[] {
+  const row = (name: string, list: readonly ModelReport[]) => [
+    name,
+    ...columns.map(([, counts]) => list.filter(counts).length),
+  ];
   const groups = Map.groupBy(reports, ({ model }) => basename(dirname(model)));
-  const row = (cells: readonly (string | number)[]): string =>
-    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(20) : String(cell).padStart(22))).join("");
-  const count = (list: readonly ModelReport[], part: "runs" | "readWrite" | "lifted"): number =>
-    list.filter((report) => report[part] === true).length;
+  return [
+    ["", ...columns.map(([title]) => title)],
+    ...[...groups].map(([name, list]) => row(name, list)),
+    row("all", reports),
+  ];
+}
+
+/** The table, and the models that fail. */
+export function renderTable(reports: readonly ModelReport[]): string {
   const rounded = reports.filter(({ lifted }) => lifted === "within rounding").map(({ model }) => basename(model));
-  const line = (name: string, list: readonly ModelReport[]): string =>
-    row([name, list.length, count(list, "runs"), count(list, "readWrite"), count(list, "lifted")]);
-  const faults = reports.flatMap(({ model, runs, readWrite, lifted }) => {
+  const faults = reports.flatMap(({ model, runs, readWrite, lifted, gradient, verified }) => {
     if (runs !== true) return [];
     const name = basename(model);
     return [
       ...(readWrite === true ? [] : [`read-write  ${name}: ${readWrite}`]),
       ...(lifted === true || lifted === "within rounding" ? [] : [`lifted      ${name}: ${lifted}`]),
+      ...(isDifferentiable({ model, runs, gradient, verified } as ModelReport)
+        ? []
+        : [`gradient    ${name}: ${verified}`]),
     ];
   });
+  const line = (cells: readonly (string | number)[]): string =>
+    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(18) : String(cell).padStart(21))).join("");
   return [
-    row(["", "models", "onnxruntime runs", "read-write identical", "lifted identical"]),
-    ...[...groups].map(([name, list]) => line(name, list)),
-    line("all", reports),
+    ...tableOf(reports).map(line),
     ...(rounded.length === 0 ? [] : [`lifted, equal within rounding (another kernel): ${rounded.join(", ")}`]),
     ...faults,
   ].join("\n");
@@ -95,6 +126,7 @@ if (import.meta.main) {
     process.exit(69);
   }
   const reports = await conform(folder);
+  if (process.argv.includes("--document")) writeFileSync(join(root, "docs/conformance.md"), renderDocument(reports));
   console.log(process.argv.includes("--json") ? JSON.stringify(reports) : renderTable(reports));
   if (process.argv.includes("--why")) {
     for (const { model, runs } of reports)

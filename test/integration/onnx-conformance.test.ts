@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { conform, isConformant, renderTable, testDataFolder } from "../../scripts/conformance.ts";
+import { conform, isConformant, isDifferentiable, renderTable, testDataFolder } from "../../scripts/conformance.ts";
 
 const folder = testDataFolder();
 const isRequired = process.env.REQUIRE_REAL === "1";
@@ -8,7 +8,7 @@ if (folder === undefined && !isRequired) {
 }
 
 test.skipIf(folder === undefined && !isRequired)(
-  "every conformance model that onnxruntime runs gives the same after reading and writing, and after lifting",
+  "every conformance model that onnxruntime runs gives the same after reading and writing, and after lifting; no gradient is wrong",
   { timeout: 300_000 },
   async () => {
     if (folder === undefined) throw new Error("the conformance models are required and not there");
@@ -17,5 +17,7 @@ test.skipIf(folder === undefined && !isRequired)(
     // Debian's package has 1,072 models: far fewer that run would mean that the check itself is broken.
     expect(reports.filter(({ runs }) => runs === true).length).toBeGreaterThan(900);
     expect(reports.filter((report) => !isConformant(report))).toEqual([]);
+    expect(reports.filter(({ verified }) => verified === true).length).toBeGreaterThan(650);
+    expect(reports.filter((report) => !isDifferentiable(report))).toEqual([]);
   },
 );

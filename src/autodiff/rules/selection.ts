@@ -34,7 +34,8 @@ export const selection: Readonly<Record<string, GradientRule>> = {
     const marks = g.constant(tensor("float32", [2], Float32Array.of(0, 1)));
     const isOn = g.greater(g.op("OneHot", [index, depth, marks], { axis: at.number("axis", -1) }), 0);
     const [off, on] = [g.sum(g.where(isOn, 0, dY)), g.sum(g.where(isOn, dY, 0))];
-    return [undefined, undefined, g.concat([g.unsqueeze(off, [0]), g.unsqueeze(on, [0])], 0)];
+    // Of an index or a depth the fraction does not count.
+    return [g.zerosLike(index), g.zerosLike(depth), g.concat([g.unsqueeze(off, [0]), g.unsqueeze(on, [0])], 0)];
   },
   TopK: (at) => {
     const {
