@@ -49,7 +49,8 @@ export async function freePort(): Promise<number> {
 }
 
 async function listening(port: number, child: ChildProcess, said: () => string): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
+  // It reads what it saved first: after a kill under load that may be much.
+  for (let tries = 0; tries < 6_000; tries++) {
     if (child.exitCode !== null) throw new Error(`mosquitto ended with ${child.exitCode}: ${said()}`);
     const socket = connect(port, "127.0.0.1");
     const isThere = await new Promise<boolean>((done) => {
