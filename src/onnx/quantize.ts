@@ -1,10 +1,10 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { clone } from "@bufbuild/protobuf";
 import { type Tensor, tensor } from "../base/tensor.ts";
-import { attributeOf, numberAttribute } from "./attribute.ts";
+import { numberAttribute } from "./attribute.ts";
 import { GraphBuilder, type Value } from "./graph-builder.ts";
 import { capturedBy, graphsIn, prune } from "./graph-walk.ts";
 import { lift } from "./lift.ts";
-import { type ModelProto, ModelProtoSchema, type NodeProto, NodeProtoSchema } from "./onnx_pb.ts";
+import { type ModelProto, ModelProtoSchema, type NodeProto } from "./onnx_pb.ts";
 import { dimsOf, tensorOf } from "./tensor-proto.ts";
 
 /**
@@ -117,19 +117,17 @@ function rounded({ dims, data }: Tensor<"float32">, axis: number): Weight {
   return { dims, data: integers, scales, axis };
 }
 
-/** The weight under its old name, as a product of integers and scales. */
+/**
+ * The weight under its old name, as a product of integers and scales. By Cast and Mul, which onnxruntime works out once
+ * when it loads the model; DequantizeLinear it would keep and compute in every run.
+ */
 function restore(g: GraphBuilder, name: string, { dims, data, scales, axis }: Weight): void {
   const integers = g.initializer(g.unusedName(`${name}_q`), tensor("int8", dims, data));
-  const scale = g.initializer(g.unusedName(`${name}_scale`), tensor("float32", [scales.length], scales));
-  g.graph.node.push(
-    create(NodeProtoSchema, {
-      name: `${name}_restored`,
-      opType: "DequantizeLinear",
-      input: [integers.name, scale.name],
-      output: [name],
-      attribute: [attributeOf("axis", axis)],
-    }),
-  );
+  const scaleDims = dims.map((_, each) => (each === axis ? scales.length : 1));
+  const scale = g.initializer(g.unusedName(`${name}_scale`), tensor("float32", scaleDims, scales));
+  g.mul(g.cast(integers, "float32"), scale);
+  const last = g.graph.node.at(-1);
+  if (last) last.output = [name];
 }
 
 /** x W, or a Gemm that is no more than that and a bias. */

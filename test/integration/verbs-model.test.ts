@@ -2,7 +2,7 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeBundle } from "../support/model-bundle.ts";
-import { jsonOf, Site } from "./verbs-fixture.ts";
+import { jsonOf, Site, tidegate } from "./verbs-fixture.ts";
 
 const golden = (score: number) => ({
   payloads: Array.from({ length: 4 }, () => '{"a":1,"b":2}'),
@@ -100,6 +100,26 @@ describe("tidegate model new", () => {
     expect(unknown).toMatchObject({ code: 64, err: expect.stringContaining("is it autoencoder?") });
     const odd = await site.run("model", "new", "a b", "--template", "mlp", "--dir", site.dir);
     expect(odd.code).toBe(64);
+  });
+});
+
+describe("tidegate model quantize", () => {
+  it("makes a bundle a quarter of the size that judges as before, and tells both", async () => {
+    const out = join(site.dir, "digits-small");
+    const words = ["model", "quantize", "./models/digits-cnn", "--out", out, "--json"];
+    const made = jsonOf<{ golden: number; judgedAlike: number; before: { bytes: number }; after: { bytes: number } }>(
+      await tidegate(...words),
+    );
+    expect(made).toMatchObject({ name: "digits-small", golden: 10, judgedAlike: 10 });
+    expect(made.after.bytes).toBeLessThan(made.before.bytes / 3);
+    expect((await tidegate("model", "verify", out)).out).toContain("all 10 golden samples");
+    expect((await tidegate(...words)).code).toBe(78);
+  });
+
+  it("refuses a mode that is none (64), and a model without weights to speak of (65)", async () => {
+    expect((await tidegate("model", "quantize", "./models/digits-cnn", "--mode", "int4")).code).toBe(64);
+    const out = join(site.dir, "line");
+    expect((await tidegate("model", "quantize", "./models/linear-regression", "--out", out)).code).toBe(65);
   });
 });
 

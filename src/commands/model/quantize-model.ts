@@ -65,7 +65,17 @@ export async function quantizeBundle(io: Io, models: Models, bundle: Bundle, opt
     write(folder, basename(target), bundle, model, { mode: options.mode, metrics: after.metrics });
     const golden = await settleGolden(folder, bundle, models, io.signal);
     renameSync(folder, target);
-    return { name: basename(target), dir: target, mode: options.mode, tensors: tensors.length, parameters, products, ...golden, before, after };
+    return {
+      name: basename(target),
+      dir: target,
+      mode: options.mode,
+      tensors: tensors.length,
+      parameters,
+      products,
+      ...golden,
+      before,
+      after,
+    };
   } catch (thrown) {
     rmSync(folder, { recursive: true, force: true });
     throw thrown;
@@ -73,7 +83,13 @@ export async function quantizeBundle(io: Io, models: Models, bundle: Bundle, opt
 }
 
 /** Its card says what it was made from; there is nothing left in it that could be trained. */
-function write(folder: string, name: string, { card, hash, golden }: Bundle, model: ModelProto, facts: { mode: string; metrics: object }): void {
+function write(
+  folder: string,
+  name: string,
+  { card, hash, golden }: Bundle,
+  model: ModelProto,
+  facts: { mode: string; metrics: object },
+): void {
   const { train: _train, fit: _fit, ...kept } = card;
   const changed = {
     ...kept,
@@ -101,7 +117,8 @@ async function settleGolden(folder: string, { card, golden }: Bundle, { settings
     writeFileSync(join(folder, card.golden), told);
     const loaded = await host.load(await openBundle(folder));
     const { faults } = await runGolden(loaded, host);
-    if (faults.length > 0) throw new TidegateError("GOLDEN_FAILED", { model: folder, faults, reason: faults.join("; ") });
+    if (faults.length > 0)
+      throw new TidegateError("GOLDEN_FAILED", { model: folder, faults, reason: faults.join("; ") });
     const judgement = (line: string): string => {
       const { verdict, label } = JSON.parse(line) as { verdict?: string; label?: string };
       return JSON.stringify([verdict, label]);
@@ -114,7 +131,12 @@ async function settleGolden(folder: string, { card, golden }: Bundle, { settings
   }
 }
 
-async function measure(model: ModelProto, { card }: Bundle, data: DataSet | undefined, seed: number): Promise<Measured> {
+async function measure(
+  model: ModelProto,
+  { card }: Bundle,
+  data: DataSet | undefined,
+  seed: number,
+): Promise<Measured> {
   const bytes = encodeModel(model);
   const [microseconds, of32] = [await timeOf(bytes, 1), await timeOf(bytes, 32)];
   const metrics = data ? (await evaluate(model, card, data, splitOf(data, seed).test)).metrics : {};

@@ -49,7 +49,11 @@ export function defineQuantize(command: Command, io: Io): void {
         ["model.onnx", `${before.bytes} bytes`, `${after.bytes} bytes`],
         ["one row", `${short(before.microseconds)} us`, `${short(after.microseconds)} us`],
         ["a row of 32", `${short(before.microsecondsOf32)} us`, `${short(after.microsecondsOf32)} us`],
-        ...Object.keys(before.metrics).map((metric) => [metric, short(before.metrics[metric]), short(after.metrics[metric])]),
+        ...Object.keys(before.metrics).map((metric) => [
+          metric,
+          short(before.metrics[metric]),
+          short(after.metrics[metric]),
+        ]),
       ];
       for (const line of renderTable(["", "before", "after"], rows)) io.out(line);
       io.out(`${made.tensors} tensors, ${made.parameters} numbers in 8 bits; ${made.products} products in integers.`);
