@@ -4,7 +4,7 @@ import { sizeOf, type Tensor } from "../base/tensor.ts";
 import type { DataSet, Split } from "./data-set.ts";
 import { bytesOf } from "./manifest.ts";
 
-/** Shares of the examples; those of an official test set come on top. Together at most 1. */
+/** Shares of the examples; together at most 1. Where there is an official test set, it alone is the test. */
 export type Shares = {
   readonly train: number;
   readonly validation: number;
@@ -16,6 +16,7 @@ export const defaultShares: Shares = { train: 0.6, validation: 0.1, calibration:
 
 const parts = ["train", "validation", "calibration", "test"] as const;
 const none = -1;
+const testPart = parts.indexOf("test");
 
 /**
  * Splits by time: of each source the oldest examples train, then come validation and calibration, and the newest test.
@@ -109,7 +110,9 @@ function assigned(data: DataSet, shares: Shares, wanted: (example: number) => nu
   for (let example = 0; example < data.first.length; example++) {
     if (example > 0 && data.source[example] !== data.source[example - 1])
       places = parts.map(() => Number.NEGATIVE_INFINITY);
-    const part = fixed.has(example) ? parts.indexOf("test") : wanted(example);
+    const own = wanted(example);
+    // Beside an official test set there is no other: its share is trained on.
+    const part = fixed.has(example) ? testPart : own === testPart && fixed.size > 0 ? parts.indexOf("train") : own;
     if (part === none) continue;
     const place = data.place[example] as number;
     if (places.some((last, other) => other !== part && place - last < data.reach)) continue;

@@ -22,7 +22,10 @@ export function defineQuantize(command: Command, io: Io): void {
     .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)")
     .option("--mode <mode>", "weights: stored small; dynamic: products are computed small, too", "weights")
     .option("--out <folder>", "the bundle that is made; its last part is its name (default: ./NAME-int8)")
-    .option("--data <files...>", "files to measure both on: CSV, NDJSON, or IDX images and labels")
+    .option(
+      "--data <files...>",
+      "files to measure both on: CSV or NDJSON (texts: columns text and label), IDX, or plain text",
+    )
     .option("--stream <name>", "stream whose readings in the buffer both are measured on")
     .option("--time <column>", "column of the time in these files")
     .option(...configOption)

@@ -35,7 +35,10 @@ export function defineTrain(command: Command, io: Io): void {
     )
     .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)")
     .option("--stream <name>", "stream whose readings it is trained on (default: the first that runs it)")
-    .option("--data <files...>", "files instead of the buffer: CSV, NDJSON, or IDX images and labels")
+    .option(
+      "--data <files...>",
+      "files instead of the buffer: CSV or NDJSON (texts: columns text and label), IDX, or plain text",
+    )
     .option("--time <column>", "column of the time in these files")
     .option("--source <column>", "column that tells one sensor from another")
     .option("--event <column>", "column that is not 0 during an event")

@@ -141,7 +141,7 @@ it("data without time is split by content: what is there twice is in one part, a
       contents.forEach((a, i) => {
         for (const b of contents.slice(i + 1)) expect([...a].filter((content) => b.has(content))).toEqual([]);
       });
-      for (const example of official) expect(split.test).toContain(example);
+      if (official.size > 0) expect([...split.test].sort((a, b) => a - b)).toEqual([...official]);
       expect(all(split).reduce((sum, part) => sum + part.length, 0)).toBe(data.first.length);
       expect(splitByContent(data, seed)).toEqual(split);
     }),
