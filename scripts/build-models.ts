@@ -5,12 +5,16 @@ import { charLm } from "./models/char-lm.ts";
 import { digitsCnn } from "./models/digits-cnn.ts";
 import { linearRegression } from "./models/linear-regression.ts";
 import { moteAnomaly } from "./models/mote-anomaly.ts";
+import { moteForecast } from "./models/mote-forecast.ts";
 import { spamText } from "./models/spam-text.ts";
 
 /** Every bundle that ships, and what builds it. */
 const recipes: Readonly<Record<string, BuildModel>> = {
   "linear-regression": linearRegression,
   "mote-anomaly": moteAnomaly,
+  "mote-forecast": moteForecast("gru"),
+  "mote-forecast-rnn": moteForecast("rnn"),
+  "mote-forecast-lstm": moteForecast("lstm"),
   "digits-cnn": digitsCnn,
   "spam-text": spamText,
   "char-lm": charLm,

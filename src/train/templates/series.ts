@@ -1,3 +1,4 @@
+import { TidegateError } from "../../base/errors.ts";
 import type { Value } from "../../onnx/graph-builder.ts";
 import { Network } from "../network.ts";
 import type { MakeTemplate, NewCard, TemplateOptions } from "./template.ts";
@@ -124,11 +125,18 @@ export const cnn1d: MakeTemplate = (options) => {
   return { model: network.g.model, card: { ...joined(seriesCard(options, network), own, fitInput), train } };
 };
 
-/** Foretells a coming reading: a recurrent layer over the steps of the window, added to its newest reading. */
+/**
+ * Foretells a coming reading, of one field or of all: a recurrent layer over the steps of the window, added to its newest
+ * reading. @throws TidegateError USAGE when the target is no field of the window, or steps do not fill it
+ */
 const forecaster =
   (kind: "RNN" | "GRU" | "LSTM"): MakeTemplate =>
   (options) => {
-    const { fields, window, hidden, horizon } = options;
+    const { fields, window, hidden, horizon, readingsPerStep, target } = options;
+    if (window % readingsPerStep !== 0) throw usage(`${window} readings are no multiple of ${readingsPerStep}`);
+    const column = target === undefined ? 0 : fields.indexOf(target);
+    if (column < 0) throw usage(`a forecast is of a field of its window: ${fields.join(", ")}, not ${target}`);
+    const told = target === undefined ? fields.length : 1;
     const network = new Network(options.name, options.seed);
     const { g } = network;
     const input = g.input("window", "float32", ["batch", window, fields.length]);
@@ -136,8 +144,10 @@ const forecaster =
     // Levels differ from place to place and hour to hour; what is learnt is how readings move around the newest.
     const moved = g.sub(input, newest, { name: "moved" });
     const spread = network.stored("spread", [fields.length], 1);
+    const steps = window / readingsPerStep;
+    let width = fields.length * readingsPerStep;
     let x = g.div(moved, spread, { name: "normalised" });
-    let width = fields.length;
+    if (readingsPerStep > 1) x = g.know(g.reshape(x, [-1, steps, width]), { shape: ["batch", steps, width] });
     let last = g.squeeze(newest, [1]);
     for (const [index, size] of hidden.entries()) {
       const states = network.recurrent(kind, `recurrent${index + 1}`, x, width, size);
@@ -145,21 +155,34 @@ const forecaster =
       last = states.last;
       width = size;
     }
-    const change = network.dense("output", g.know(last, { shape: ["batch", width] }), width, fields.length);
-    g.output("forecast", g.add(g.mul(change, spread), g.squeeze(newest, [1])));
+    const change = network.dense("output", g.know(last, { shape: ["batch", width] }), width, told);
+    const unit = told < fields.length ? g.slice(spread, only(column, 0), { name: "unit" }) : spread;
+    const from = g.squeeze(told < fields.length ? g.slice(newest, only(column, 2)) : newest, [1]);
+    g.output("forecast", g.add(g.mul(change, unit), from));
     return {
       model: g.model,
       card: {
         ...seriesCard(options, network),
         task: "forecast",
-        outputs: [{ name: "forecast", kind: "value", dims: ["batch", fields.length] }],
-        loss: { kind: "huber", output: "forecast", scale: "spread" },
-        target: { kind: "next", horizon },
+        outputs: [
+          {
+            name: "forecast",
+            kind: "value",
+            dims: ["batch", told],
+            ...(target === undefined ? {} : unitOf(options, target)),
+          },
+        ],
+        loss: { kind: "huber", output: "forecast", scale: told < fields.length ? "unit" : "spread" },
+        target: { kind: "next", horizon, ...(target === undefined ? {} : { fields: [target] }) },
         fit: [{ tensor: "spread", statistic: "std", of: "moved" }],
         train: { optimizer: { kind: "adam" }, rate: 3e-3, epochs: 30, patience: 5, clipNorm: 1 },
       },
     };
   };
+
+const only = (column: number, axis: number) => ({ starts: [column], ends: [column + 1], axes: [axis] });
+
+const usage = (detail: string): TidegateError => new TidegateError("USAGE", { detail });
 
 export const rnn = forecaster("RNN");
 export const gru = forecaster("GRU");

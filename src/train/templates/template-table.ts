@@ -41,6 +41,7 @@ export function templateOptions(
     window: 16,
     hidden: [],
     horizon: 1,
+    readingsPerStep: 1,
     image: { width: 28, height: 28 },
     alphabet: `\n${printable}�`,
     buckets: 2048,

@@ -15,10 +15,12 @@ export type TemplateOptions = {
   readonly periodMs?: number;
   /** Sizes of the layers between input and output. */
   readonly hidden: readonly number[];
-  /** Field that is to be told; absent: the template's own target. */
+  /** Field that is to be told; absent: the template's own target (of a forecast: all fields). */
   readonly target?: string;
   /** Readings ahead that a forecast looks. */
   readonly horizon: number;
+  /** Readings that a recurrent layer takes in at one step; the window must be a multiple of it. */
+  readonly readingsPerStep: number;
   /** Classes; absent: a number is told. */
   readonly labels?: readonly string[];
   /** Pixels of an image. */

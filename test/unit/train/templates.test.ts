@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { FlatParameters } from "../../../src/autodiff/flat-parameters.ts";
+import { tensor } from "../../../src/base/tensor.ts";
 import { loadSession } from "../../../src/drivers/onnxruntime.ts";
 import { cardSchema } from "../../../src/inference/card.ts";
 import { contradictions } from "../../../src/inference/card-ports.ts";
@@ -35,5 +37,25 @@ describe("a new model", () => {
       encodeModel(templates.mlp?.make(templateOptions("mlp", { name: "m", seed })).model ?? expect.unreachable());
     expect(make(1)).toEqual(make(1));
     expect(make(1)).not.toEqual(make(2));
+  });
+
+  test.each(["rnn", "gru", "lstm"])("%s foretells one field of its window where one is named", async (name) => {
+    const given = { name: "mine", fields: ["x", "y"], target: "y", window: 8, readingsPerStep: 4 };
+    const { model, card } = templates[name]?.make(templateOptions(name, given)) ?? expect.unreachable();
+    expect(card.target).toEqual({ kind: "next", horizon: 1, fields: ["y"] });
+    const parameters = FlatParameters.of(model, ["output.weight"]);
+    parameters.unpack(new Float32Array(parameters.length), model);
+    const session = await loadSession(encodeModel(model));
+    const window = Float32Array.from({ length: 16 }, (_, i) => i);
+    const { forecast } = await session.run({ window: tensor("float32", [1, 8, 2], window) });
+    await session.release();
+    // With nothing learnt it is the newest y.
+    expect(forecast).toMatchObject({ dims: [1, 1], data: Float32Array.of(15) });
+  });
+
+  test("that foretells what is not in its window, or whose steps do not fill it, is refused", () => {
+    const make = (given: object) => templates.gru?.make(templateOptions("gru", { name: "m", fields: ["x"], ...given }));
+    expect(() => make({ target: "y" })).toThrow(/field of its window: x, not y/);
+    expect(() => make({ window: 10, readingsPerStep: 4 })).toThrow(/10 readings are no multiple of 4/);
   });
 });
