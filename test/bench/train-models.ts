@@ -36,12 +36,22 @@ class Net {
     return this.g.op("MaxPool", [x], { kernel_shape: [2, 2], strides: [2, 2] });
   }
 
+  /** x [batch, time, inputs] to the last hidden state [batch, hidden]. */
+  lstm(x: Value, inputs: number, hidden: number): Value {
+    const [w, b] = [this.#weight([1, 4 * hidden, inputs], hidden), this.#stored("b", [1, 8 * hidden], hidden)];
+    const r = this.#stored("r", [1, 4 * hidden, hidden], hidden);
+    const operands = [this.g.transpose(x, [1, 0, 2]), w, r, b];
+    const [, last] = this.g.ops("LSTM", ["", "last"], operands, { hidden_size: hidden });
+    if (!last) throw new Error("an LSTM gives its last state");
+    return this.g.squeeze(last, [0]);
+  }
+
   #weight = (dims: readonly number[], fan: number): Value => this.#stored("w", dims, fan);
   #bias = (size: number, fan: number): Value => this.#stored("b", [size], fan);
 
   /** Uniform within 1 / sqrt(inputs), as PyTorch starts them. */
   #stored(letter: string, dims: readonly number[], fan: number): Value {
-    const name = `${letter}${Math.floor(this.parameters.length / 2) + 1}`;
+    const name = `${letter}${this.parameters.filter((each) => each.startsWith(letter)).length + 1}`;
     const limit = 1 / Math.sqrt(fan);
     const data = Float32Array.from({ length: sizeOf(dims) }, () => (this.#random() * 2 - 1) * limit);
     this.parameters.push(name);
@@ -84,7 +94,16 @@ function cnn(): Workload {
   return { model: g.model, card: cardOf(net, dims, 10, 10, train), dims, rows: 4096, classes: 10 };
 }
 
-export const workloads: Readonly<Record<string, () => Workload>> = { autoencoder, mlp, cnn };
+/** 50 steps of 16 numbers through an LSTM of 64, Adam. */
+function lstm(): Workload {
+  const net = new Net();
+  const dims = [50, 16];
+  const x = net.g.input("x", "float32", ["batch", ...dims]);
+  net.g.output("y", net.dense(net.lstm(x, 16, 64), 64, 10));
+  return { model: net.g.model, card: cardOf(net, dims, 10, 10), dims, rows: 4096, classes: 10 };
+}
+
+export const workloads: Readonly<Record<string, () => Workload>> = { autoencoder, mlp, cnn, lstm };
 
 const cardOf = (net: Net, dims: readonly number[], outputs: number, classes: number, train: object = {}): Card =>
   cardSchema.parse({

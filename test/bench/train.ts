@@ -9,6 +9,7 @@ import { machine, median, type Report, type Row } from "./measure.ts";
 const plans = [
   { model: "autoencoder", threads: 1, ratio: 1, memory: undefined },
   { model: "mlp", threads: 1, ratio: 1, memory: 150 },
+  { model: "lstm", threads: 1, ratio: 1.3, memory: undefined },
   { model: "cnn", threads: 1, ratio: 1.05, memory: 350 },
   { model: "cnn", threads: 2, ratio: 1.2, memory: undefined },
 ] as const;

@@ -39,7 +39,24 @@ def cnn():
     return net, torch.optim.SGD(net.parameters(), 0.05), torch.rand(4096, 1, 28, 28), torch.randint(0, 10, (4096,))
 
 
-net, optimizer, rows, labels = {"autoencoder": autoencoder, "mlp": mlp, "cnn": cnn}[name]()
+class Recurrent(nn.Module):
+    """50 steps of 16 numbers through an LSTM of 64; the last hidden state tells one of 10."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.output = nn.LSTM(16, 64), nn.Linear(64, 10)
+
+    def forward(self, x):
+        states, _ = self.layer(x.transpose(0, 1))
+        return self.output(states[-1])
+
+
+def lstm():
+    net = Recurrent()
+    return net, torch.optim.Adam(net.parameters(), 1e-3), torch.rand(4096, 50, 16), torch.randint(0, 10, (4096,))
+
+
+net, optimizer, rows, labels = {"autoencoder": autoencoder, "mlp": mlp, "cnn": cnn, "lstm": lstm}[name]()
 
 
 def step(chosen):
