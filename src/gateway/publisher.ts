@@ -10,7 +10,7 @@ export type PublishingLink = {
   send(topic: string, payload: string, options: { qos: 0; retain: boolean }): string | null;
   publish(
     topic: string,
-    payload: string,
+    payload: Buffer,
     options: { qos: 0 | 1; retain: boolean },
   ): Promise<{ readonly reason: number }>;
 };
@@ -27,16 +27,16 @@ type Owed = {
   readonly sequence: number;
   readonly isDisordered: boolean;
   readonly topic: string;
-  readonly payload: string;
+  readonly payload: Buffer;
   isSettled: boolean;
 };
 
-/** With the link at a time: more than it has under way, and far less than it queues for all streams. */
-const maxFlying = 1_024;
+/** With the link at a time: as many as it has under way, and less than it queues for all streams. */
+const maxFlying = 8_192;
 /** Settled results that are left standing before they are moved out of the way. */
 const maxSettled = 8_192;
 /** Results that a source that can wait, like a replay, leaves standing. */
-const maxReplayed = 4 * maxFlying;
+const maxReplayed = 4_096;
 /**
  * What is beyond is given up and counted. To let readings wait for results instead would lock up: a link that holds too
  * many of them reads nothing more, the broker's answers to results neither.
@@ -104,11 +104,13 @@ export class Publisher {
       this.#fail("too many results wait");
       return;
     }
-    this.#bytes += payload.length;
+    // As bytes: the text is a tree of its pieces still, and tens of thousands of them may wait.
+    const bytes = Buffer.from(payload);
+    this.#bytes += bytes.length;
     // With several sources on a grid the result of an older reading may come after that of a newer one.
     if (sequence < this.#highest) this.#disordered++;
     else this.#highest = sequence;
-    this.#owed.push({ sequence, isDisordered: sequence < this.#highest, topic, payload, isSettled: false });
+    this.#owed.push({ sequence, isDisordered: sequence < this.#highest, topic, payload: bytes, isSettled: false });
     this.#pump();
   }
 

@@ -33,8 +33,11 @@ export type Wire = {
 
 const maxMessages = 16_384;
 const maxBytes = 32 * 2 ** 20;
-/** QoS 1 messages under way at once, however many the broker would take. */
-const maxFlying = 512;
+/**
+ * QoS 1 messages under way at once, however many the broker would take. It answers in line with what it sends: behind a
+ * flood of messages each round takes long, and a few hundred a round would never keep up with the results of that flood.
+ */
+const maxFlying = 8_192;
 /** What a packet has besides topic and payload, at most (as sent here), bytes. */
 const headRoom = 256;
 const delivered: PublishAnswer = Object.freeze({ reason: 0 });

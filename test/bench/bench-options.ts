@@ -7,6 +7,8 @@ export type BenchOptions = {
   readonly messages?: number;
   /** Length of a paced run. */
   readonly seconds: number;
+  /** Readings of a long run with the cloud away. */
+  readonly readings?: number;
   /** Told of each row as it is known. */
   say(row: Row): void;
 };

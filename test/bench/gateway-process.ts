@@ -12,6 +12,8 @@ export type GatewaySettings = {
   readonly url: string;
   readonly qos?: 0 | 1;
   readonly publish?: "all" | "change";
+  /** URL of a cloud broker, to which the readings are owed. */
+  readonly cloud?: string;
   /** Profile whose commit delay and budgets hold; absent: the one that is detected. */
   readonly profile?: string;
   /** Where the data go; absent: a directory that is removed at the end. */
@@ -20,9 +22,13 @@ export type GatewaySettings = {
 };
 
 /** Topics and fields as the publisher of the benchmark sends them; everything else is as it ships. */
-const configOf = (dir: string, { url, qos = 0, publish = "change", profile }: GatewaySettings): string => `version: 1
+const configOf = (
+  dir: string,
+  { url, qos = 0, publish = "change", profile, cloud }: GatewaySettings,
+): string => `version: 1
 gateway: { id: bench, fleet: bench, dataDir: ${join(dir, "data")}, logLevel: info${profile ? `, profile: ${profile}` : ""} }
 sensors: { url: "${url}" }
+${cloud === undefined ? "" : `cloud: { url: "${cloud}" }`}
 dashboard: { listen: "127.0.0.1:0" }
 streams:
   env:
@@ -34,6 +40,7 @@ streams:
     model: mote-anomaly
     alarm: { silentAfter: 0s }
     publish: { when: ${publish} }
+    uplink: ${cloud === undefined ? "none" : "raw"}
 `;
 
 type StreamStatus = NonNullable<ReturnType<Gateway["status"]>["streams"][string]>;
@@ -147,6 +154,16 @@ export class GatewayProcess {
 
   stats(): Promise<BufferStats> {
     return this.#control.call("buffer.stats") as Promise<BufferStats>;
+  }
+
+  /** The value of one line of its metrics, by the line's beginning. */
+  async metric(line: string): Promise<number> {
+    const url = /"url":"(http:[^"]+)"/.exec(this.#said.text)?.[1];
+    if (url === undefined) throw new Error("the gateway has not said where its metrics are");
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const found = text.split("\n").find((each) => each.startsWith(line));
+    if (found === undefined) throw new Error(`there is no metric ${line}`);
+    return Number(found.slice(found.lastIndexOf(" ") + 1));
   }
 
   /** Rows that an export of the database has. */

@@ -1,4 +1,4 @@
-/** usage: npm run bench -- ingest | latency | memory | disk | start | train [--json] [--pairs N] [--messages N] [--seconds N] */
+/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
 import { type Report, renderReport } from "./measure.ts";
@@ -6,6 +6,7 @@ import { type Report, renderReport } from "./measure.ts";
 const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<Report>>> = {
   ingest: async () => (await import("./ingest.ts")).ingest,
   latency: async () => (await import("./latency.ts")).latency,
+  lag: async () => (await import("./lag.ts")).lag,
   memory: async () => (await import("./memory.ts")).memory,
   disk: async () => (await import("./disk.ts")).disk,
   start: async () => (await import("./start.ts")).start,
@@ -18,18 +19,19 @@ const { values, positionals } = parseArgs({
     json: { type: "boolean", default: false },
     pairs: { type: "string" },
     messages: { type: "string" },
+    readings: { type: "string" },
     seconds: { type: "string" },
   },
 });
 const [name = ""] = positionals;
 const load = benches[name];
-const usual = name === "train" ? { pairs: 5, seconds: 2 } : { pairs: 3, seconds: 20 };
+const usual = name === "train" ? { pairs: 5, seconds: 2 } : { pairs: 7, seconds: 20 };
 const pairs = Number(values.pairs ?? usual.pairs);
 const seconds = Number(values.seconds ?? usual.seconds);
-const numbers = [pairs, seconds, Number(values.messages ?? 1)];
+const numbers = [pairs, seconds, Number(values.messages ?? 1), Number(values.readings ?? 1)];
 if (!load || numbers.some((n) => !Number.isInteger(n) || n < 1)) {
   console.error(
-    `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N]`,
+    `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N] [--readings N]`,
   );
   process.exit(64);
 }
@@ -38,6 +40,7 @@ const report = await bench({
   pairs,
   seconds,
   ...(values.messages === undefined ? {} : { messages: Number(values.messages) }),
+  ...(values.readings === undefined ? {} : { readings: Number(values.readings) }),
   say: ({ what, value, unit, ratio }) => {
     const text = `${what}: ${Number(value.toPrecision(4))} ${unit}${ratio === undefined ? "" : ` (${ratio.toFixed(2)} x)`}`;
     if (!values.json) console.error(text);

@@ -26,7 +26,8 @@ export function machine(): string {
   const cpus = readFileSync("/proc/cpuinfo", "utf8");
   const model = /model name\s*: (.*)/.exec(cpus)?.[1] ?? /Model\s*: (.*)/.exec(cpus)?.[1] ?? "unknown CPU";
   const cores = cpus.match(/^processor/gm)?.length ?? 0;
-  return `${model}, ${cores} cores, Node ${process.versions.node}`;
+  const load = readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
+  return `${model}, ${cores} cores, Node ${process.versions.node}, load average ${load} at the end`;
 }
 
 /** A process and all its descendants. */

@@ -51,7 +51,8 @@ function noise(): number {
 function publishPacket(i: number): Buffer {
   const payload = Buffer.from(
     JSON.stringify({
-      ts: startTs + (rate > 0 ? Math.floor((i * 1000) / rate) : i),
+      // Two readings of a source with the same time may be alike, and would count as duplicates.
+      ts: startTs + (rate > 0 && rate <= 1_000 ? Math.floor((i * 1000) / rate) : i),
       temperature: Math.round((20 + 5 * Math.sin(i / 500) + noise()) * 100) / 100,
       humidity: Math.round((45 + 5 * Math.cos(i / 700) + noise()) * 100) / 100,
       n: i,

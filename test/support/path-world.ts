@@ -157,7 +157,7 @@ export class Life {
     this.path = new StreamPath({
       ...{ name: "env", config, intake, scheduler: this.scheduler, clock, log: silentLog },
       model: { card: model.bundle.card, fields: ["a"] },
-      link: { send: () => null, publish: (_topic, payload) => this.#publish(payload) },
+      link: { send: () => null, publish: (_topic, payload) => this.#publish(payload.toString()) },
       topicOf: () => "results",
       onResult: () => {},
     });
