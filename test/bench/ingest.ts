@@ -47,24 +47,26 @@ async function runBare(count: number, qos: 0 | 1, conf: readonly string[]): Prom
 const perMessage = ({ cpuSeconds, count }: PeerRun): number => (cpuSeconds / count) * 1e6;
 const perSecond = ({ count, seconds }: PeerRun): number => count / seconds;
 
-/** Runs both by turns. The ratio is that of each pair, so that what else the machine does weighs on both. */
-async function inPairs<A, B>(pairs: number, first: () => Promise<A>, second: () => Promise<B>): Promise<[A, B][]> {
-  const runs: [A, B][] = [];
-  for (let i = 0; i < pairs; i++) {
-    if (i % 2 === 0) runs.push([await first(), await second()]);
-    else {
-      const b = await second();
-      runs.push([await first(), b]);
-    }
-  }
+/**
+ * Runs all of them by turns, forwards and backwards: ratios are those of one round, so that what else the machine does
+ * weighs on both sides. Returns the runs of each.
+ */
+async function byTurns<T extends Record<string, () => Promise<PeerRun>>>(rounds: number, work: T) {
+  const names = Object.keys(work) as (keyof T)[];
+  const runs = Object.fromEntries(names.map((name) => [name, []])) as unknown as {
+    [K in keyof T]: Awaited<ReturnType<T[K]>>[];
+  };
+  for (let round = 0; round < rounds; round++)
+    for (const name of round % 2 === 0 ? names : names.toReversed())
+      runs[name].push((await work[name]?.()) as Awaited<ReturnType<T[typeof name]>>);
   return runs;
 }
 
-function compare<A, B>(runs: readonly (readonly [A, B])[], figureA: (a: A) => number, figureB: (b: B) => number) {
+function compare(runs: readonly PeerRun[], others: readonly PeerRun[], figure: (run: PeerRun) => number) {
   return {
-    value: median(runs.map(([a]) => figureA(a))),
-    other: median(runs.map(([, b]) => figureB(b))),
-    ratio: median(runs.map(([a, b]) => figureA(a) / figureB(b))),
+    value: median(runs.map(figure)),
+    other: median(others.map(figure)),
+    ratio: median(runs.map((run, i) => figure(run) / figure(others[i] as PeerRun))),
   };
 }
 
@@ -74,46 +76,49 @@ const atLeast = (ratio: number, least: number) => ({ goal: `>= ${least} x`, met:
 export async function ingest({ pairs, messages, say }: BenchOptions): Promise<Report> {
   const rows: Row[] = [];
   const notes: string[] = [];
-  const count = messages ?? 200_000;
+  const count = messages ?? 150_000;
   const bare0 = () => runBare(count, 0, recommended);
   const bare1 = () => runBare(count, 1, recommended);
   const add = (row: Row) => {
     rows.push(row);
     say(row);
   };
-  const lossOf = (what: string, runs: readonly (readonly [GatewayRun, unknown])[]) => {
-    const lost = runs.reduce((sum, [run]) => sum + run.lost, 0);
+  const lossOf = (what: string, runs: readonly GatewayRun[]) => {
+    const lost = runs.reduce((sum, run) => sum + run.lost, 0);
     if (lost > 0) notes.push(`${what}: ${lost} of ${runs.length * count} messages were not stored or not inferred.`);
   };
 
-  const plainPath = await inPairs(pairs, () => runGateway(count, {}), bare0);
-  lossOf("QoS 0", plainPath);
-  const cpu = compare(plainPath, perMessage, perMessage);
+  const { change, bare, all } = await byTurns(pairs, {
+    change: () => runGateway(count, {}),
+    bare: bare0,
+    all: () => runGateway(count, { publish: "all" }),
+  });
+  lossOf("QoS 0", change);
+  const cpu = compare(change, bare, perMessage);
   add({ what: "bare subscriber, QoS 0: CPU per message", value: cpu.other, unit: "us" });
   add({
     ...{ what: "QoS 0, results on change: CPU per message", value: cpu.value, unit: "us", against: "bare" },
     ...{ ratio: cpu.ratio, goal: "<= 2 x", met: cpu.ratio <= 2 },
   });
-  const split = plainPath[0]?.[0].parts.map(({ name, seconds }) => `${name} ${seconds.toFixed(2)} s`);
+  const split = change[0]?.parts.map(({ name, seconds }) => `${name} ${seconds.toFixed(2)} s`);
   notes.push(`CPU time by process in the first run, start included: ${split?.join(", ")}.`);
-  const speed = compare(plainPath, perSecond, perSecond);
+  const speed = compare(change, bare, perSecond);
   add({ what: "bare subscriber, QoS 0: throughput", value: Math.round(speed.other), unit: "msg/s" });
   add({
     ...{ what: "QoS 0, results on change: throughput", value: Math.round(speed.value), unit: "msg/s" },
     ...{ against: "bare", ratio: speed.ratio, ...atLeast(speed.ratio, 0.9) },
   });
 
-  const all = await inPairs(pairs, () => runGateway(count, { publish: "all" }), bare0);
   lossOf("QoS 0, every result published", all);
-  const published = compare(all, perSecond, perSecond);
+  const published = compare(all, bare, perSecond);
   add({
     ...{ what: "QoS 0, every result published: throughput", value: Math.round(published.value), unit: "msg/s" },
     ...{ against: "bare", ratio: published.ratio, ...atLeast(published.ratio, 0.4) },
   });
 
-  const full = await inPairs(pairs, () => runGateway(count, { qos: 1 }), bare1);
-  lossOf("QoS 1", full);
-  const acked = compare(full, perSecond, perSecond);
+  const acks = await byTurns(pairs, { full: () => runGateway(count, { qos: 1 }), bare: bare1 });
+  lossOf("QoS 1", acks.full);
+  const acked = compare(acks.full, acks.bare, perSecond);
   add({ what: "bare subscriber with its own acks, QoS 1: throughput", value: Math.round(acked.other), unit: "msg/s" });
   add({
     ...{ what: "QoS 1, acks after fsync: throughput", value: Math.round(acked.value), unit: "msg/s", against: "bare" },
@@ -132,10 +137,15 @@ export async function ingest({ pairs, messages, say }: BenchOptions): Promise<Re
   }
   for (const ms of slow ? [0, 5, 20, 100] : [0]) {
     const run = await runGateway(count, { qos: 1, env: slow && ms > 0 ? slow.env(ms) : {} }, shipped);
-    const bare = await runBare(count, 1, shipped);
+    const other = await runBare(count, 1, shipped);
     add({
       what: `QoS 1, broker as shipped${ms > 0 ? `, fsync + ${ms} ms` : ""}: throughput`,
-      ...{ value: Math.round(perSecond(run)), unit: "msg/s", against: "bare", ratio: perSecond(run) / perSecond(bare) },
+      ...{
+        value: Math.round(perSecond(run)),
+        unit: "msg/s",
+        against: "bare",
+        ratio: perSecond(run) / perSecond(other),
+      },
     });
   }
   slow?.remove();
