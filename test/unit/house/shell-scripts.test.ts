@@ -5,7 +5,8 @@ import { expect, it } from "vitest";
 
 const root = resolve(import.meta.dirname, "../../..");
 const scripts = ["scripts", "bin", ".ci", "test/device"].flatMap((folder) =>
-  readdirSync(join(root, folder))
+  readdirSync(join(root, folder), { withFileTypes: true })
+    .flatMap((entry) => (entry.isFile() ? [entry.name] : []))
     .map((name) => join(folder, name))
     .filter((file) => readFileSync(join(root, file), "utf8").startsWith("#!")),
 );
