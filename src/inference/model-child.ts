@@ -84,9 +84,13 @@ export class ModelChild {
   /** Resolves when the socket takes more: whoever sends much must wait for it. */
   async sent(frame: Uint8Array): Promise<void> {
     if (this.#socket.destroyed || this.#socket.write(frame)) return;
+    const socket = this.#socket;
     await new Promise<void>((resolve) => {
-      this.#socket.once("drain", resolve);
-      this.#socket.once("close", resolve);
+      const done = () => {
+        socket.off("drain", done).off("close", done);
+        resolve();
+      };
+      socket.on("drain", done).on("close", done);
     });
   }
 

@@ -1,6 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { getPriority, setPriority } from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { open, seal } from "../crypto/sealing.ts";
 import { decodeBody, encodeFrame, type FrameHead, FrameReader } from "../inference/framing.ts";
@@ -33,6 +35,11 @@ const socket = new Socket({
     },
   },
 } as ConstructorParameters<typeof Socket>[0] & object);
+
+// Behind a flag, since only a process with memory to count asks for it.
+setFlagsFromString("--expose-gc");
+const gc = runInNewContext("gc") as (options: { type: "minor" }) => void;
+const collect = (): void => gc({ type: "minor" });
 
 let job: TrainingJob | undefined;
 let readings: WindowData | undefined;
@@ -68,7 +75,7 @@ async function train(): Promise<void> {
   given = undefined;
   const sealer = sealerOf(job.checkpoint?.key);
   const split = splitOf(data, job.settings.seed, job.shares);
-  const result = await work(job, data, split, { signal: stop.signal, sealer, tell });
+  const result = await work(job, data, split, { signal: stop.signal, sealer, tell, collect });
   say(trainerKinds.result, result);
 }
 

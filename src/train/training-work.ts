@@ -24,11 +24,15 @@ import { trainedTensors } from "./training-plan.ts";
 export type WorkHooks = {
   readonly signal: AbortSignal;
   readonly sealer?: Sealer | undefined;
+  /** Frees what nobody refers to any more. */
+  readonly collect?: (() => void) | undefined;
   tell(event: TrainingEvent): void;
 };
 
 const lookEveryMs = 1_000;
 const waitMs = 5_000;
+/** Each run gives weights and slots in new memory, of which the engine lets 64 MB gather before it looks. */
+const runsPerCollection = 8;
 /** Epochs can be shorter than what it costs a memory card to save one, ms. */
 const saveApart = 1_000;
 
@@ -185,13 +189,15 @@ function saving(
   return { saveEveryMs: checkpoint.everyMs, saveApartMs, save: (state) => file.write({ circumstances, state }) };
 }
 
-function trainingHooks({ limits, threads, runMs }: TrainingJob, { signal, tell }: WorkHooks): TrainingHooks {
+function trainingHooks({ limits, threads, runMs }: TrainingJob, { signal, tell, collect }: WorkHooks): TrainingHooks {
   let looked = 0;
+  let runs = 0;
   return {
     signal,
     ...(runMs === undefined ? {} : { runMs }),
     onProgress: (progress) => tell({ event: "progress", ...progress }),
     breathe: async () => {
+      if (runs++ % runsPerCollection === 0) collect?.();
       if (performance.now() - looked < lookEveryMs) return;
       looked = performance.now();
       let reason = closedGate(readDevice(threads), limits, false);

@@ -7,19 +7,19 @@ import { motes, windowsOf } from "./clients.ts";
 import { GatewayProcess, pause } from "./gateway-process.ts";
 import { machine, median, percentile, type Report, type Row } from "./measure.ts";
 
-const rate = 1_000;
+export const rate = 1_000;
 
 /** Messages of a slice, two seconds: the median over slices is not one hiccup of a shared machine. */
 const slice = 2_000;
 
 /** Delays by slice. */
-type Delays = { readonly delays: readonly number[][]; readonly missing: number };
+export type Delays = { readonly delays: readonly number[][]; readonly missing: number };
 
-const typical = ({ delays }: Delays, share: number): number =>
+export const typical = ({ delays }: Delays, share: number): number =>
   median(delays.filter(({ length }) => length > 0).map((of) => percentile(of, share)));
 
 /** Publishes at a steady rate and notes for each message when what it led to comes back, ms. */
-async function measure(
+export async function measure(
   client: MqttClient,
   answers: string,
   count: number,

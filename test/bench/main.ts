@@ -1,4 +1,4 @@
-/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] */
+/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
 import { type Report, renderReport } from "./measure.ts";
@@ -11,6 +11,7 @@ const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   disk: async () => (await import("./disk.ts")).disk,
   start: async () => (await import("./start.ts")).start,
   train: async () => (await import("./train.ts")).train,
+  "train-impact": async () => (await import("./train-impact.ts")).trainImpact,
 };
 
 const { values, positionals } = parseArgs({
