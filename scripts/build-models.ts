@@ -3,6 +3,7 @@ import type { BuildModel } from "./models/build.ts";
 import { writeBundle } from "./models/bundle-writer.ts";
 import { charLm } from "./models/char-lm.ts";
 import { digitsCnn } from "./models/digits-cnn.ts";
+import { housePrices } from "./models/house-prices.ts";
 import { linearRegression } from "./models/linear-regression.ts";
 import { moteAnomaly } from "./models/mote-anomaly.ts";
 import { moteForecast } from "./models/mote-forecast.ts";
@@ -11,6 +12,7 @@ import { spamText } from "./models/spam-text.ts";
 /** Every bundle that ships, and what builds it. */
 const recipes: Readonly<Record<string, BuildModel>> = {
   "linear-regression": linearRegression,
+  "house-prices": housePrices,
   "mote-anomaly": moteAnomaly,
   "mote-forecast": moteForecast("gru"),
   "mote-forecast-rnn": moteForecast("rnn"),

@@ -109,7 +109,7 @@ export const moteForecast =
           split:
             "by time within each mote: the oldest 70 % to learn from, 15 % to choose by, the newest 15 % to test; windows that would share readings across parts are left out",
           chosen:
-            "readings per step (4, 8), units (8, 16, 32), Huber's delta (0.02 to 1), trim, rate and weight decay on the validation slice",
+            "readings per step (4, 8), units (8, 16, 32), Huber's delta (0.02 to 1), trim, rate and weight decay with the GRU, by the RMSE on the validation slice; the test slice was looked at once, with all three kinds",
           examples: split.train.length,
           epoch: trained.outcome.best?.epoch,
         },

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBundle } from "../../src/inference/bundle.ts";
@@ -33,6 +33,18 @@ describe.each(readdirSync(models))("the model %s", (name) => {
     expect(trainedTensors(card, await readModel(modelFile))).not.toEqual([]);
     expect(statSync(modelFile).size).toBeLessThan(4e6);
   });
+});
+
+test("every model is in the guide", () => {
+  const guide = readFileSync(join(root, "docs/guides/models.md"), "utf8");
+  const rows = [...guide.matchAll(/^\| `([^`]+)`/gm)].map((match) => match[1] ?? "");
+  expect(rows.sort()).toEqual(readdirSync(models).sort());
+});
+
+test("house prices are told with a mean R² of 0.85 or more over the folds, and better than by a linear model", async () => {
+  const { metrics, baselines } = (await openBundle(join(models, "house-prices"))).card;
+  expect(metrics.meanR2).toBeGreaterThanOrEqual(0.85);
+  expect(metrics.leastR2).toBeGreaterThan(baselines.linear?.meanR2 ?? Number.NaN);
 });
 
 test("forecasts of the motes' temperature are a tenth better than the best baseline", async () => {
