@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { type Component, Lifecycle, within } from "./base/lifecycle.ts";
+import { type Component, Lifecycle, Together, within } from "./base/lifecycle.ts";
 import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
@@ -125,7 +125,7 @@ export class Gateway implements Component {
     mkdirSync(config.gateway.dataDir, { recursive: true, mode: 0o750 });
     this.health.ready("configuration");
     this.health.ready("keys");
-    const base = new Lifecycle([this.journal, this.#host]);
+    const base = new Lifecycle([new Together([this.journal, this.#host])]);
     await base.start(signal);
     try {
       this.health.ready("journal");

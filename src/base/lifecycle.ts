@@ -44,6 +44,26 @@ export class Lifecycle {
   }
 }
 
+/** Components that do not need each other: they start, and stop, at the same time. */
+export class Together implements Component {
+  readonly name: string;
+  readonly #components: readonly Component[];
+
+  constructor(components: readonly Component[]) {
+    this.name = components.map(({ name }) => name).join(" and ");
+    this.#components = components;
+  }
+
+  /** Rejects with the first failure once all have started or failed: `stop` then finds nothing half way. */
+  start = (signal: AbortSignal): Promise<void> => all(this.#components.map((component) => component.start(signal)));
+
+  stop = (deadlineMs: number): Promise<void> => all(this.#components.map((component) => component.stop(deadlineMs)));
+}
+
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
+}
+
 /** Rejects with TIMEOUT when `work` takes longer than `timeoutMs`; the work itself goes on. */
 export async function within<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
