@@ -1,56 +1,33 @@
 import type { Command } from "commander";
 import { renderTable } from "../terminal/table.ts";
-import { answer, configOption, type Io, jsonOption } from "../verb.ts";
+import { answer, type Io } from "../verb.ts";
+import { type DataOptions, filesOf, withDataOptions } from "./data-options.ts";
 import { modelsAt } from "./model-folders.ts";
 
-type Options = {
-  config?: string;
-  json?: boolean;
-  dir?: string;
-  stream?: string;
-  data?: string[];
-  time?: string;
-  source?: string;
-  event?: string;
-  against?: string;
-};
+type Options = DataOptions & { against?: string };
 
 /** `tidegate model eval`. */
 export function defineEval(command: Command, io: Io): void {
-  command
+  const verb = command
     .command("eval")
     .description("measure a model on the newest slice of data, beside the obvious methods (exit 1: the gate says no)")
-    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)")
-    .option("--stream <name>", "stream whose readings it is measured on (default: the first that runs it)")
-    .option(
-      "--data <files...>",
-      "files instead of the buffer: CSV or NDJSON (texts: columns text and label), IDX, or plain text",
-    )
-    .option("--time <column>", "column of the time in these files")
-    .option("--source <column>", "column that tells one sensor from another")
-    .option("--event <column>", "column that is not 0 during an event")
+    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)");
+  withDataOptions(verb, "it is measured on")
     .option("--against <name>", "another version: the gate then is the daemon's, paired, on the same examples")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option("--dir <folder>", "folder of model bundles, looked at before those of the configuration")
     .addHelpText(
       "after",
       "\nExample: tidegate model eval ./house-prices-2 --data houses.csv --against ./house-prices --json",
     )
     .action(async (name: string, options: Options) => {
-      const { data: files, time, source, event, stream, against } = options;
+      const { stream, against } = options;
       const models = modelsAt(io, options);
       const bundle = await models.open(name);
       const seed = bundle.card.train?.seed ?? 1;
       const { dataFromBuffer, evaluateBundle } = await import("./eval-model.ts");
       const { dataFromFiles } = await import("./training-data.ts");
-      const named = {
-        ...(time === undefined ? {} : { time }),
-        ...(source === undefined ? {} : { source }),
-        ...(event === undefined ? {} : { event }),
-      };
+      const files = filesOf(options);
       const data = files
-        ? await dataFromFiles(bundle.card, { data: files, ...named, seed })
+        ? await dataFromFiles(bundle.card, { ...files, seed })
         : await dataFromBuffer(io, models, bundle, stream, seed);
       const other = against === undefined ? undefined : await models.open(against);
       const evaluation = await evaluateBundle(bundle, data, seed, other);

@@ -18,14 +18,14 @@ import { splitOf } from "../../train/splits.ts";
 import type { Io } from "../verb.ts";
 import { dataFromBuffer } from "./eval-model.ts";
 import type { Models } from "./model-folders.ts";
-import { dataFromFiles } from "./training-data.ts";
+import { dataFromFiles, type FileOptions } from "./training-data.ts";
 
 export type QuantizeOptions = {
   readonly mode: QuantizeMode;
-  readonly out?: string;
-  readonly data?: readonly string[];
-  readonly stream?: string;
-  readonly time?: string;
+  readonly out?: string | undefined;
+  /** What both are measured on: files, or a stream's readings; neither: nothing. */
+  readonly files?: Omit<FileOptions, "seed"> | undefined;
+  readonly stream?: string | undefined;
 };
 
 type Measured = {
@@ -45,9 +45,9 @@ export async function quantizeBundle(io: Io, models: Models, bundle: Bundle, opt
   const target = resolve(options.out ?? `${bundle.name}-int8`);
   if (statSync(target, { throwIfNoEntry: false })) throw new TidegateError("MODEL_PRESENT", { dir: target });
   const seed = bundle.card.train?.seed ?? 1;
-  const { data: files, stream, time } = options;
+  const { files, stream } = options;
   const data = files
-    ? await dataFromFiles(bundle.card, { data: files, ...(time === undefined ? {} : { time }), seed })
+    ? await dataFromFiles(bundle.card, { ...files, seed })
     : stream === undefined
       ? undefined
       : await dataFromBuffer(io, models, bundle, stream, seed);

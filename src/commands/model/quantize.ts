@@ -1,36 +1,20 @@
 import type { Command } from "commander";
 import { renderTable } from "../terminal/table.ts";
-import { configOption, type Io, jsonOption, OptionFault } from "../verb.ts";
+import { type Io, OptionFault } from "../verb.ts";
+import { type DataOptions, filesOf, withDataOptions } from "./data-options.ts";
 import { modelsAt } from "./model-folders.ts";
 
-type Options = {
-  config?: string;
-  json?: boolean;
-  dir?: string;
-  out?: string;
-  mode: string;
-  data?: string[];
-  stream?: string;
-  time?: string;
-};
+type Options = DataOptions & { out?: string; mode: string };
 
 /** `tidegate model quantize`. */
 export function defineQuantize(command: Command, io: Io): void {
-  command
+  const verb = command
     .command("quantize")
     .description("make a smaller version in 8-bit integers, and tell size, speed and metrics before and after")
-    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)")
+    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)");
+  withDataOptions(verb, "both are measured on")
     .option("--mode <mode>", "weights: stored small; dynamic: products are computed small, too", "weights")
     .option("--out <folder>", "the bundle that is made; its last part is its name (default: ./NAME-int8)")
-    .option(
-      "--data <files...>",
-      "files to measure both on: CSV or NDJSON (texts: columns text and label), IDX, or plain text",
-    )
-    .option("--stream <name>", "stream whose readings in the buffer both are measured on")
-    .option("--time <column>", "column of the time in these files")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option("--dir <folder>", "folder of model bundles, looked at before those of the configuration")
     .addHelpText(
       "after",
       "\nExample: tidegate model quantize digits-cnn --mode weights --out ./digits-small\nWithout data the golden samples alone tell what was lost.",
@@ -41,7 +25,12 @@ export function defineQuantize(command: Command, io: Io): void {
       const models = modelsAt(io, options);
       const bundle = await models.open(name);
       const { quantizeBundle } = await import("./quantize-model.ts");
-      const made = await quantizeBundle(io, models, bundle, { ...options, mode });
+      const made = await quantizeBundle(io, models, bundle, {
+        mode,
+        out: options.out,
+        stream: options.stream,
+        files: filesOf(options),
+      });
       if (options.json) {
         io.out(JSON.stringify(made));
         return;

@@ -2,19 +2,12 @@ import type { Command } from "commander";
 import { TidegateError } from "../../base/errors.ts";
 import type { TrainingReport } from "../../gateway/trainings.ts";
 import { renderTable } from "../terminal/table.ts";
-import { answer, configOption, type Io, jsonOption, numberOption } from "../verb.ts";
+import { answer, type Io, numberOption } from "../verb.ts";
+import { type DataOptions, filesOf, withDataOptions } from "./data-options.ts";
 import { modelsAt } from "./model-folders.ts";
 import { TrainingScreen } from "./training-screen.ts";
 
-type Options = {
-  config?: string;
-  json?: boolean;
-  dir?: string;
-  stream?: string;
-  data?: string[];
-  time?: string;
-  source?: string;
-  event?: string;
+type Options = DataOptions & {
   epochs?: number;
   batch?: number;
   rate?: number;
@@ -28,20 +21,13 @@ type Options = {
 
 /** `tidegate model train`. */
 export function defineTrain(command: Command, io: Io): void {
-  command
+  const verb = command
     .command("train")
     .description(
       "train a model further, on the gateway's own buffer or on files (exit 1: what came of it is no better)",
     )
-    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)")
-    .option("--stream <name>", "stream whose readings it is trained on (default: the first that runs it)")
-    .option(
-      "--data <files...>",
-      "files instead of the buffer: CSV or NDJSON (texts: columns text and label), IDX, or plain text",
-    )
-    .option("--time <column>", "column of the time in these files")
-    .option("--source <column>", "column that tells one sensor from another")
-    .option("--event <column>", "column that is not 0 during an event")
+    .argument("<name>", "name of a model, or the folder of a bundle (with a / in it)");
+  withDataOptions(verb, "it is trained on")
     .option("--epochs <n>", "how often it sees all examples", numberOption("--epochs", { min: 1, integer: true }))
     .option("--batch <n>", "examples in a step", numberOption("--batch", { min: 1, integer: true }))
     .option("--rate <x>", "learning rate", numberOption("--rate"))
@@ -59,9 +45,6 @@ export function defineTrain(command: Command, io: Io): void {
     .option("--out <folder>", "with --data: folder of the new bundle (default: <name>-<version> here)")
     .option("--resume", "go on from the checkpoint, and refuse one that belongs to something else")
     .option("--fresh", "begin anew, whatever checkpoint there is")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option("--dir <folder>", "folder of model bundles, looked at before those of the configuration")
     .addHelpText(
       "after",
       [
@@ -71,8 +54,8 @@ export function defineTrain(command: Command, io: Io): void {
       ].join("\n"),
     )
     .action(async (name: string, options: Options) => {
-      const { stream, data, time, source, event, epochs, batch, rate, patience, seed, threads, out, resume, fresh } =
-        options;
+      const { stream, epochs, batch, rate, patience, seed, threads, out, resume, fresh } = options;
+      const files = filesOf(options);
       if (resume && fresh) throw new TidegateError("USAGE", { detail: "--resume and --fresh exclude each other" });
       const models = modelsAt(io, options);
       const screen = new TrainingScreen(io, options.json === true);
@@ -85,10 +68,10 @@ export function defineTrain(command: Command, io: Io): void {
         onEvent: (told: Parameters<TrainingScreen["show"]>[0]) => screen.show(told),
       };
       const { trainOnBuffer, trainOnFiles } = await import("./train-model.ts");
-      const report = data
-        ? await trainOnFiles(io, models, name, present({ data, time, source, event }), { ...shared, out })
+      const report = files
+        ? await trainOnFiles(io, models, name, files, { ...shared, out })
         : await trainOnBuffer(io, configured(models.loaded, name, out), name, stream, shared);
-      show(io, screen, report, options.json === true, data !== undefined);
+      show(io, screen, report, options.json === true, files !== undefined);
     });
 }
 
@@ -136,8 +119,3 @@ function show(io: Io, screen: TrainingScreen, report: TrainingReport, isJson: bo
   for (const reason of reasons) io.out(`- ${reason}`);
   if (dir !== undefined) io.out(`It lies in ${dir}.`);
 }
-
-const present = <T extends object>(record: T) =>
-  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
