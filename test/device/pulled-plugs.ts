@@ -2,7 +2,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import type { Publisher } from "../support/publisher.ts";
 import type { Relay } from "./acknowledged-relay.ts";
 import { type Checks, expectThat } from "./checks.ts";
-import { configFile, start, treeDir, unit } from "./device.ts";
+import { ask, configFile, start, treeDir, unit } from "./device.ts";
 import { look } from "./left-behind.ts";
 import { Machine, type MachineOptions, sleep } from "./machine.ts";
 
@@ -18,9 +18,9 @@ export type PlugOptions = {
 };
 
 export type Cut = {
-  /** Readings that the daemon had acknowledged when the plug was pulled, of this life and all before. */
+  /** Readings that the daemon had acknowledged in the life that the pull ended. */
   readonly acknowledged: number;
-  /** Those of them that are not in the database then. */
+  /** Readings that it had acknowledged, in this life or before, and that are gone since this pull. */
   readonly lost: number;
   /** What else was wrong with the databases. */
   readonly faults: readonly string[];
@@ -28,6 +28,8 @@ export type Cut = {
 
 /** Readings a second: what the emulation takes with ease, the backlog of each boot included. */
 const rate = 10;
+/** Longest time from READY to the first acknowledgement. */
+const acknowledgeLimitMs = 600_000;
 /** Many commits, merges and checkpoints, so that pulls meet them. */
 const busyJournal = `buffer: { commitMaxDelay: 200ms, blockReadings: 256 }
 schedules: { merge: "*/2 * * * * *", checkpoint: "*/3 * * * * *" }
@@ -68,26 +70,32 @@ export async function pullPlugs({
   const random = seededRandom(seed);
   const cuts: Cut[] = [];
   const ending = new AbortController();
+  const gone = new Set<number>();
   let sending: Promise<void> | undefined;
   let machine: Machine | undefined;
   try {
     for (let pull = 1; pull <= pulls; pull++) {
       machine = await Machine.boot(options);
+      const before = relay.acknowledged.size;
       await start(machine);
       sending ??= sensors.run(rate, ending.signal);
-      const before = relay.acknowledged.size;
-      while (relay.acknowledged.size === before) await sleep(20);
+      for (let waited = 0; relay.acknowledged.size === before; waited += 20) {
+        expectThat(waited < acknowledgeLimitMs, "the daemon acknowledges nothing");
+        await sleep(20);
+      }
       // From the backlog of the first moments to the calm after it.
       await sleep(random() * 10_000);
       await machine.pullPlug();
       const acknowledged = [...relay.acknowledged].map(timeOf);
       const { integrity, fault, times } = await look(options.data);
       const found = new Set(times);
-      const lost = acknowledged.filter((ts) => !found.has(ts)).length;
+      const newlyGone = acknowledged.filter((ts) => !found.has(ts) && !gone.has(ts));
+      for (const ts of newlyGone) gone.add(ts);
       const faults = [...integrity.filter((word) => word !== "ok"), ...(fault === null ? [] : [fault])];
-      cuts.push({ acknowledged: acknowledged.length, lost, faults });
+      const cut = { acknowledged: acknowledged.length - before, lost: newlyGone.length, faults };
+      cuts.push(cut);
       say(
-        `       ${name}, pull ${pull}: ${acknowledged.length} acknowledged (${acknowledged.length - before} in this life), ${lost} lost; ` +
+        `       ${name}, pull ${pull}: ${cut.acknowledged} acknowledged in this life, ${cut.lost} lost; ` +
           `integrity ${integrity.join(", ")}${fault === null ? "" : `; ${fault}`}`,
       );
     }
@@ -105,6 +113,12 @@ async function everything({ machine: options, sensors, relay }: PlugOptions): Pr
   await start(machine);
   const end = performance.now() + 900_000;
   while (relay.acknowledged.size < sensors.acknowledged && performance.now() < end) await sleep(500);
+  if (relay.acknowledged.size < sensors.acknowledged) {
+    const health = await ask(machine, "/healthz");
+    const log = await machine.run(`journalctl -u ${unit} -b -n 30 -o cat --no-pager`);
+    await machine.pullPlug();
+    throw new Error(`${relay.acknowledged.size} of ${sensors.acknowledged} acknowledged\n${health}\n${log}`);
+  }
   await machine.run(`systemctl stop ${unit}`);
   await machine.powerOff();
   const { integrity, fault, times } = await look(options.data);
@@ -133,7 +147,7 @@ export async function plugChecks(devices: readonly PlugOptions[], checks: Checks
     const cuts = ofEach.flat();
     const lost = sum(cuts, (cut) => cut.lost);
     const faults = cuts.flatMap((cut) => cut.faults);
-    const acknowledged = sum(ofEach, (of) => of.at(-1)?.acknowledged ?? 0);
+    const acknowledged = sum(cuts, (cut) => cut.acknowledged);
     expectThat(lost === 0 && faults.length === 0, `${lost} acknowledged readings lost; ${faults.join("; ")}`);
     return `${acknowledged} readings acknowledged by the gateway, 0 lost by any of ${cuts.length} pulls; buffer.db and state.db pass integrity_check after each (seeds ${devices.map(({ seed }) => seed).join(", ")})`;
   });

@@ -140,7 +140,7 @@ export async function workChecks(machine: Machine, checks: Checks, sensors: Publ
     const member = await machine.try("runuser -u member -- tidegate status --json");
     const stranger = await machine.try("runuser -u stranger -- tidegate status --json");
     expectThat(member.status === 0 && JSON.parse(member.text).gateway.length > 0, member.text);
-    expectThat(stranger.status !== 0, "a stranger is answered");
+    expectThat(stranger.text.includes("may not talk to the daemon"), `a stranger is told: ${stranger.text}`);
     return `${modes}; a member is answered, a stranger gets exit ${stranger.status}`;
   });
   await checks.check("nothing was refused that the daemon needs", async () => {
@@ -154,16 +154,14 @@ export async function workChecks(machine: Machine, checks: Checks, sensors: Publ
     const from = await mark(machine);
     const sent = sensors.send(500);
     await sleep(300);
-    const begin = performance.now();
     await machine.run(`systemctl stop ${unit}`);
-    const seconds = (performance.now() - begin) / 1_000;
     await sent;
     const seen = await properties(machine, "Result", "ExecMainCode", "ExecMainStatus");
     expectThat(seen.Result === "success" && seen.ExecMainStatus === "0", JSON.stringify(seen));
     const log = await journalSince(machine, from);
     expectThat(/"draining"/.test(log) && /"ended"/.test(log), log.slice(-2_000));
     await start(machine);
-    return `exit 0 after ${seconds.toFixed(1)} s (the unit allows 30) while 500 readings came in`;
+    return "exit 0 while 500 readings came in; systemd did not have to kill it (TimeoutStopSec=30)";
   });
   await checks.check("a faulty configuration fails once, and is not tried again", async () => {
     await machine.run(
