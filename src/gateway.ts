@@ -4,15 +4,14 @@ import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
 import { Brake } from "./gateway/brake.ts";
-import { incarnationOf, openUplink } from "./gateway/cloud-side.ts";
+import { CloudSide } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
-import { cloudLink, formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
+import { formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
 import { confirmed } from "./gateway/publisher.ts";
 import { Recovery } from "./gateway/recovery.ts";
 import { housekeeping, Schedules } from "./gateway/schedules.ts";
-import { SinkKey } from "./gateway/sink-key.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
 import type { StreamPath } from "./gateway/stream-path.ts";
@@ -26,7 +25,6 @@ import { Router } from "./ingest/router.ts";
 import { daemonParts } from "./ops/daemon-parts.ts";
 import { Health } from "./ops/health.ts";
 import type { Link } from "./wire/link.ts";
-import type { Uplink } from "./wire/uplink.ts";
 
 const tickMs = 1_000;
 /** Readings that start a commit before its time: they wait in memory meanwhile. */
@@ -51,9 +49,7 @@ export class Gateway implements Component {
   /** The newest message when the drain began: those after it are left to the broker, unacknowledged. */
   #lastTaken: number | undefined;
   #site: Link | undefined;
-  #cloud: Link | null = null;
-  readonly #sinkKey: SinkKey;
-  #uplink: Uplink | undefined;
+  readonly #cloud: CloudSide | null;
   /** The journal began anew: its numbers have to be told apart from those before. */
   #isNewLife = false;
   #committer: Committer<Commit> | undefined;
@@ -88,7 +84,14 @@ export class Gateway implements Component {
         if (event === "set-aside") this.#isNewLife = true;
       },
     });
-    this.#sinkKey = new SinkKey(config, this.journal, log);
+    this.#cloud = CloudSide.of({
+      ...options,
+      journal: this.journal,
+      onState: (state, reason) => {
+        if (state === "online") this.health.ready("cloud");
+        else this.health.degrade("cloud", reason);
+      },
+    });
     this.#host = new ModelHost({ ...config.models, clock, log });
     this.#brake = new Brake({ pause: () => this.#site?.pause(), resume: () => this.#site?.resume(), log });
     this.#scheduler = new Scheduler({
@@ -132,12 +135,14 @@ export class Gateway implements Component {
       this.health.ready("disk");
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
-      this.#cloud = this.#cloudLink();
       const recoveries = await this.#openStreams();
-      if (this.#cloud) this.#uplink = await this.#openUplink(this.#cloud);
+      if (this.#cloud) {
+        await this.#cloud.open([...this.#paths.values()], this.#isNewLife);
+        this.health.ready("uplink");
+      }
       this.health.ready("models");
       const schedules = new Schedules([...housekeeping(config.schedules, this), ...this.trainings.jobs], log);
-      const cloudSide = this.#cloud && this.#uplink ? [this.#cloud, this.#uplink] : [];
+      const cloudSide = this.#cloud ? [this.#cloud] : [];
       this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site]);
       // The broker drops what is no longer wanted once it is reached: until then its session may hold either.
       await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
@@ -211,32 +216,6 @@ export class Gateway implements Component {
       },
     });
     return link;
-  }
-
-  #cloudLink(): Link | null {
-    return cloudLink(this.#linkParts(), {
-      onMessage: ({ topic, payload }) => {
-        if (topic.endsWith("/receipts/data")) this.#uplink?.receive(payload);
-        else if (topic.endsWith("/keys/data") && this.#sinkKey.announce(payload)) this.#uplink?.wake();
-      },
-      onState: (state, reason) => {
-        if (state === "online") this.health.ready("cloud");
-        else this.health.degrade("cloud", reason);
-        this.#uplink?.wake();
-      },
-    });
-  }
-
-  async #openUplink(link: Link): Promise<Uplink> {
-    const { config, keys, clock, log } = this.#options;
-    const incarnation = await incarnationOf(this.journal, this.#isNewLife);
-    const paths = [...this.#paths.values()];
-    await this.#sinkKey.load();
-    const parts = { config, link, paths, incarnation, signer: keys.signer, clock, log };
-    const uplink = await openUplink({ ...parts, journal: this.journal, sinkKey: this.#sinkKey });
-    for (const path of paths) path.onStored = () => uplink.wake();
-    this.health.ready("uplink");
-    return uplink;
   }
 
   #router(): Router {
@@ -315,7 +294,7 @@ export class Gateway implements Component {
           await this.journal.commit(commit);
           this.#options.observe?.commit((clock.monotonic() - start) / 1000);
           // Results come after their readings, often in a commit of their own.
-          if (commit.outbox.length > 0) this.#uplink?.wake();
+          if (commit.outbox.length > 0) this.#cloud?.wake();
         } finally {
           this.health.progress("journal", "commit");
           this.#brake.noteReadings(collector.pending);
@@ -336,7 +315,7 @@ export class Gateway implements Component {
     if (!this.#options.config.cloud) return;
     let made = 0;
     for (const aggregator of this.#aggregators) made += await aggregator.run(isFinal);
-    if (made > 0) this.#uplink?.wake();
+    if (made > 0) this.#cloud?.wake();
   }
 
   /** Everything that was taken is inferred, published and on disk when this resolves. */
@@ -386,9 +365,9 @@ export class Gateway implements Component {
       profile: config.gateway.profile,
       health: this.health.document,
       site: this.#site?.state ?? null,
-      cloud: this.#cloud?.state ?? null,
+      cloud: this.#cloud?.state.link ?? null,
       brake: this.#brake.counters,
-      uplink: this.#uplink?.state ?? null,
+      uplink: this.#cloud?.state.uplink ?? null,
       models: this.#models.stats,
       modelProcess: this.#host.stats,
       trainings: this.trainings.status,

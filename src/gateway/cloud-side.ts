@@ -1,93 +1,200 @@
-import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import type { Log } from "../base/log.ts";
-import { emptyCommit } from "../buffer/commit.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
+import { type Component, Lifecycle } from "../base/lifecycle.ts";
 import type { Journal } from "../buffer/journal.ts";
-import type { Config } from "../config/config.ts";
-import type { Signer } from "../crypto/signing.ts";
+import type { KeyRing } from "../crypto/key-ring.ts";
 import type { Link } from "../wire/link.ts";
-import { type OwedEntry, type OwedSource, outboxSource } from "../wire/owed-source.ts";
-import { Uplink } from "../wire/uplink.ts";
-import { readingLines } from "./reading-line.ts";
-import type { SinkKey } from "./sink-key.ts";
+import type { LinkMessage, LinkSubscription } from "../wire/link-options.ts";
+import type { PublishAnswer } from "../wire/outgoing.ts";
+import { type CloudTopics, fleetTopics, matchesFilter } from "../wire/topics.ts";
+import type { Uplink } from "../wire/uplink.ts";
+import { incarnationOf, openUplink } from "./cloud-uplink.ts";
+import type { GatewayOptions } from "./gateway-options.ts";
+import { cloudLink } from "./links.ts";
+import { SinkKey } from "./sink-key.ts";
 import type { StreamPath } from "./stream-path.ts";
 
-export type CloudParts = {
-  readonly config: Config;
-  readonly link: Link;
-  readonly journal: Journal;
-  readonly paths: readonly StreamPath[];
-  readonly signer: Signer;
-  readonly sinkKey: SinkKey;
-  /** Names one life of the journal's numbers. */
-  readonly incarnation: string;
-  readonly clock: Clock;
-  readonly log: Log;
+/** Messages of the cloud's broker that one part takes. The payload is valid during the call only. */
+export type CloudRoute = {
+  /** MQTT filter below the fleet's own prefix. */
+  readonly filter: string;
+  /** `first`: what is retained is taken when the subscription is new; later only what is published anew. */
+  readonly retained: "ignore" | "first";
+  /** Must not throw: what it throws is logged, and the message counts as taken. */
+  onMessage(message: Pick<LinkMessage, "topic" | "payload" | "retain">): void;
 };
 
-const incarnationName = "incarnation";
+/** Something that talks with the cloud over the gateway's one connection. It lives while the connection is wanted. */
+export type CloudPart = Component & {
+  readonly routes: readonly CloudRoute[];
+  /** The connection came or went. */
+  onState?(isOnline: boolean): void;
+  /** What it adds to the gateway's retained status document. */
+  status?(): Record<string, unknown>;
+};
 
-/** The name of the journal's life: kept with its numbers, new when those start anew. */
-export async function incarnationOf(journal: Journal, isNew: boolean): Promise<string> {
-  const known = isNew ? null : await journal.stateGet(incarnationName);
-  if (known) return Buffer.from(known).toString("utf8");
-  const fresh = randomBytes(8).toString("hex");
-  await journal.statePut(incarnationName, Buffer.from(fresh));
-  return fresh;
-}
+export type CloudSideOptions = Pick<GatewayOptions, "config" | "version" | "credentialsDir" | "log"> & {
+  readonly keys: Pick<KeyRing, "signer" | "fingerprints">;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  onState(state: "online" | "offline", reason: string): void;
+};
 
-/** What brings to the sink what the outbox owes, and the readings of raw streams. */
-export async function openUplink(parts: CloudParts): Promise<Uplink> {
-  const { config, link, journal, paths, signer, incarnation, clock, log } = parts;
-  const { cloud } = config;
-  const raw = paths.filter(({ config: stream }) => stream.uplink === "raw");
-  return new Uplink({
-    link,
-    sources: [
-      outboxSource(journal, "alarm"),
-      outboxSource(journal, "rest"),
-      ...(await Promise.all(raw.map((path) => rawSource(journal, path)))),
-    ],
-    fleet: config.gateway.fleet,
-    gateway: config.gateway.id,
-    incarnation,
-    signer,
-    sinkKey: () => parts.sinkKey.value,
-    maxPayload: cloud?.maxPayload ?? 122_880,
-    onDropped: (stream, lines) => {
-      const dropped = [{ stream, reason: "too large", n: lines }];
-      void journal.commit({ ...emptyCommit, dropped }).catch(() => {});
-    },
-    clock,
-    log,
-    random: Math.random,
-  });
-}
+/** Everything that the gateway has to do with the cloud: one link, the uplink of what is owed, and the parts that talk. */
+export class CloudSide implements Component {
+  readonly name = "cloud";
+  readonly topics: CloudTopics;
+  readonly #options: CloudSideOptions;
+  #link: Link | undefined;
+  readonly #sinkKey: SinkKey;
+  readonly #parts: CloudPart[] = [];
+  readonly #routes = new Set<CloudRoute>();
+  #uplink: Uplink | undefined;
+  #running: Lifecycle | undefined;
+  #isOnline = false;
 
-/** The readings of a raw stream: a cursor over the journal, no copy. The entry of sequence number s has the number s + 1. */
-async function rawSource(journal: Journal, path: StreamPath): Promise<OwedSource> {
-  const { name: stream } = path;
-  const { cursors } = await journal.stateOf(stream);
-  return {
-    lane: "raw",
-    settledUpTo: cursors.uplinked,
-    async load(n, limit, maxBytes) {
-      // From n on, whatever gap retention has left there.
-      const frames = await journal.read(stream, { from: n, limit });
-      const entries: OwedEntry[] = [];
-      let bytes = 0;
-      for (const frame of frames) {
-        let sequence = frame.first;
-        for (const line of readingLines(frame, path.intake.sources)) {
-          const body = Buffer.from(JSON.stringify(line));
-          bytes += body.length;
-          if (entries.length >= limit || (entries.length > 0 && bytes > maxBytes)) return entries;
-          entries.push({ n: ++sequence, stream, kind: "raw", at: line.receivedAt, body });
-        }
+  /** Null when the configuration names no cloud: the gateway stands alone. */
+  static of(options: CloudSideOptions): CloudSide | null {
+    return options.config.cloud ? new CloudSide(options) : null;
+  }
+
+  private constructor(options: CloudSideOptions) {
+    this.#options = options;
+    const { config, journal, log } = options;
+    const fleet = fleetTopics(config.gateway.fleet);
+    this.topics = fleet.gateway(config.gateway.id);
+    this.#sinkKey = new SinkKey(config, journal, log);
+    const { receipts, receipt } = this.topics;
+    const data = receipt("data");
+    // One filter for the receipts of all parts: what is not known yet is passed over.
+    this.#routes.add({
+      filter: receipts,
+      retained: "ignore",
+      onMessage: ({ topic, payload }) => {
+        if (topic === data) this.#uplink?.receive(payload);
+      },
+    });
+    this.#routes.add({
+      filter: fleet.dataKeys,
+      retained: "first",
+      onMessage: ({ payload }) => {
+        if (this.#sinkKey.announce(payload)) this.wake();
+      },
+    });
+  }
+
+  /** Adds a part; before `open`. */
+  add(part: CloudPart): void {
+    this.#parts.push(part);
+    for (const route of part.routes) this.#routes.add(route);
+  }
+
+  /** Takes a route while the link lives, for what is wanted for a while only; returns what ends it. */
+  listen(route: CloudRoute): () => void {
+    this.#routes.add(route);
+    this.#resubscribe();
+    return () => {
+      if (this.#routes.delete(route)) this.#resubscribe();
+    };
+  }
+
+  /**
+   * Makes ready to send what the streams owe.
+   * @param isNewLife  the journal began anew: its numbers have to be told apart from those before
+   * @throws TidegateError when what the link needs (password, certificates) cannot be read
+   */
+  async open(paths: readonly StreamPath[], isNewLife: boolean): Promise<void> {
+    const { config, version, keys, credentialsDir, clock, log, journal } = this.#options;
+    const fingerprint = keys.fingerprints.signing;
+    const link = cloudLink(
+      { config, version, fingerprint, credentialsDir, clock, log },
+      {
+        subscriptions: this.#subscriptions(),
+        facts: () => Object.assign({}, ...this.#parts.map((part) => part.status?.() ?? {})),
+        onMessage: (message) => this.#receive(message),
+        onState: (state, reason) => this.#changed(state, reason),
+      },
+    );
+    const incarnation = await incarnationOf(journal, isNewLife);
+    await this.#sinkKey.load();
+    const shared = { config, journal, paths, incarnation, signer: keys.signer, sinkKey: this.#sinkKey, clock, log };
+    this.#uplink = await openUplink({ ...shared, link });
+    for (const path of paths) path.onStored = () => this.wake();
+    this.#link = link;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const own = [this.#link, this.#uplink].filter((part) => part !== undefined);
+    this.#running = new Lifecycle([...own, ...this.#parts]);
+    await this.#running.start(signal);
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    await this.#running?.stop(deadlineMs);
+  }
+
+  /** There is something new to send. */
+  wake(): void {
+    this.#uplink?.wake();
+  }
+
+  get isOnline(): boolean {
+    return this.#isOnline;
+  }
+
+  /** Publishes with QoS 1: it waits for a connection. Rejects with OUTGOING_FULL or STOPPED. */
+  publish(topic: string, payload: string | Uint8Array, { retain = false } = {}): Promise<PublishAnswer> {
+    if (!this.#link) return Promise.reject(new TidegateError("STOPPED", { what: "the link" }));
+    return this.#link.publish(topic, payload, { qos: 1, retain });
+  }
+
+  /** Publishes the status document anew, since something that parts say in it has changed. */
+  announce(): void {
+    this.#link?.announce();
+  }
+
+  get state() {
+    return { link: this.#link?.state ?? null, uplink: this.#uplink?.state ?? null };
+  }
+
+  #changed(state: "online" | "offline", reason: string): void {
+    this.#isOnline = state === "online";
+    this.#options.onState(state, reason);
+    for (const part of this.#parts) part.onState?.(this.#isOnline);
+    this.wake();
+  }
+
+  /** One subscription for each filter that no other one covers: a broker may deliver once for each that matches. */
+  #subscriptions(): LinkSubscription[] {
+    const byFilter = new Map<string, LinkSubscription>();
+    for (const { filter, retained } of this.#routes) {
+      const isFirst = retained === "first" || byFilter.get(filter)?.retained === "first";
+      byFilter.set(filter, { topic: filter, qos: 1, retained: isFirst ? "first" : "ignore" });
+    }
+    const all = [...byFilter.values()];
+    return all.filter(
+      ({ topic, retained }) =>
+        !all.some((other) => other.topic !== topic && other.retained === retained && matchesFilter(other.topic, topic)),
+    );
+  }
+
+  #resubscribe(): void {
+    this.#link
+      ?.reconcile(this.#subscriptions())
+      .catch((thrown: unknown) => this.#options.log.warn({ reason: reasonOf(thrown) }, "the cloud was not subscribed"));
+  }
+
+  #receive({ topic, payload, retain }: LinkMessage): void {
+    for (const route of this.#routes) {
+      if (!matchesFilter(route.filter, topic)) continue;
+      try {
+        route.onMessage({ topic, payload, retain });
+      } catch (thrown) {
+        this.#options.log.error(
+          { route: route.filter, reason: reasonOf(thrown) },
+          "a message of the cloud was not taken",
+        );
       }
-      return entries;
-    },
-    settle: (upTo) => journal.commit({ ...emptyCommit, cursors: { [stream]: { uplinked: upTo } } }),
-    newest: async () => path.committed,
-  };
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
@@ -78,26 +79,25 @@ export function siteLink(parts: LinkParts, wiring: Wiring): Link {
   });
 }
 
-/** The link to the cloud's broker. */
-export function cloudLink(parts: LinkParts, wiring: Wiring): Link | null {
+/** The link to the cloud's broker. `facts`: what the status document says besides state and version. */
+export function cloudLink(
+  parts: LinkParts,
+  { facts, ...wiring }: Wiring & Pick<LinkOptions, "subscriptions"> & { facts(): Record<string, unknown> },
+): Link {
   const { config, version, fingerprint, credentialsDir, clock, log } = parts;
   const { cloud } = config;
-  if (!cloud) return null;
+  if (!cloud) throw new TidegateError("BUG", { detail: "a link to a cloud that is not configured" });
   const { id, fleet } = config.gateway;
-  const topics = fleetTopics(fleet).gateway(id);
-  const state = (value: string) => JSON.stringify({ state: value, version });
+  const { status: topic } = fleetTopics(fleet).gateway(id);
+  const offline = { topic, payload: JSON.stringify({ state: "offline", version }) };
   return new Link({
     name: "cloud",
     settings: cloud,
     clientId: cloud.clientId ?? `${fleet}-${id}-cloud-${fingerprint.slice(0, 8)}`,
     credentials: readCredentials(cloud, credentialsDir),
-    will: { topic: topics.status, payload: state("offline") },
-    birth: () => ({ topic: topics.status, payload: state("online") }),
-    farewell: { topic: topics.status, payload: state("offline") },
-    subscriptions: [
-      { topic: topics.receipts, qos: 1, retained: "ignore" },
-      { topic: fleetTopics(fleet).dataKeys, qos: 1, retained: "first" },
-    ],
+    will: offline,
+    birth: () => ({ topic, payload: JSON.stringify({ state: "online", version, ...facts() }) }),
+    farewell: offline,
     ack: "auto",
     maxPacket: 262_144,
     random: Math.random,

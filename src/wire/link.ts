@@ -124,6 +124,11 @@ export class Link implements Component {
     return this.#outgoing.send(topic, payload, options);
   }
 
+  /** Publishes the birth message again, since what it says has changed. Without a connection the next one brings it. */
+  announce(): void {
+    if (this.#connection?.isOpen && this.#isOnline) this.#publishBirth(this.#connection);
+  }
+
   /** Acknowledges every held message up to this ticket, in the order in which they came. */
   release(ticket: number): void {
     this.#receiver.release(ticket);
@@ -225,26 +230,30 @@ export class Link implements Component {
       this.#subscriptions.forget();
     }
     this.#hadSession = settings.sessionExpiry > 0;
-    this.#announce(connection, opening).catch((thrown: unknown) => {
+    this.#setUp(connection, opening).catch((thrown: unknown) => {
       log.error({ link: name, reason: reasonOf(thrown) }, "the link could not be set up");
       connection.abort("closed", reasonOf(thrown));
     });
   }
 
-  async #announce(connection: MqttConnection, opening: MqttOpening): Promise<void> {
-    const { log, name, birth, onState } = this.#options;
+  async #setUp(connection: MqttConnection, opening: MqttOpening): Promise<void> {
+    const { log, name, onState } = this.#options;
     if (!(await this.#subscribe(connection, true))) return;
-    if (birth) {
-      const { topic, payload } = birth();
-      connection.publish(topic, payload, { qos: 1, retain: true }, (code) => {
-        if (code >= 128) log.warn({ link: name, reason: refusalReason(code) }, "the broker refuses the status message");
-      });
-    }
+    this.#publishBirth(connection);
     this.#outgoing.open(connection, { window: opening.receiveMaximum, maxPacket: opening.maxPacket });
     this.#isOnline = true;
     log.info({ link: name, protocol: this.state.protocol }, "broker connected");
     this.#tell(null);
     onState?.("online", "");
+  }
+
+  #publishBirth(connection: MqttConnection): void {
+    const { log, name, birth } = this.#options;
+    if (!birth) return;
+    const { topic, payload } = birth();
+    connection.publish(topic, payload, { qos: 1, retain: true }, (code) => {
+      if (code >= 128) log.warn({ link: name, reason: refusalReason(code) }, "the broker refuses the status message");
+    });
   }
 
   /** Brings the broker's subscriptions to what is wanted, one conversation at a time. False: the connection ended. */
