@@ -1,5 +1,6 @@
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { fingerprint, isSignedBy, type Signer } from "./signing.ts";
+import { parseStrictJson } from "./strict-json.ts";
 
 /**
  * A signed document as JSON (DSSE, "Dead Simple Signing Envelope" 1.0): the signatures cover the payload's bytes and
@@ -53,7 +54,8 @@ export function signEnvelope(payloadType: string, payload: Uint8Array, signers: 
  *
  * @param envelope  JSON, as it came off the wire
  * @returns the signed bytes and the fingerprints of the trusted keys that signed them
- * @throws TidegateError ENVELOPE_INVALID (malformed), SIGNATURE_MISSING (too few trusted signatures, another type)
+ * @throws TidegateError ENVELOPE_INVALID (malformed), SIGNATURE_MISSING (`facts.refusal`: wrong-kind, unknown-key,
+ *   too-few-signatures)
  */
 export function openEnvelope(
   envelope: string | Uint8Array,
@@ -63,7 +65,8 @@ export function openEnvelope(
   if (envelope.length > maxBytes) throw invalid(`it has ${envelope.length} bytes`);
   const parsed = parseEnvelope(typeof envelope === "string" ? envelope : Buffer.from(envelope).toString("utf8"));
   if (parsed.payloadType !== payloadType) {
-    throw new TidegateError("SIGNATURE_MISSING", { what: payloadType, reason: "it is another kind of document" });
+    const facts = { what: payloadType, reason: "it is another kind of document", refusal: "wrong-kind" };
+    throw new TidegateError("SIGNATURE_MISSING", facts);
   }
   const payload = decodeBase64(parsed.payload);
   const signed = preAuthEncoding(payloadType, payload);
@@ -79,7 +82,8 @@ export function openEnvelope(
   );
   if (signedBy.length < threshold) {
     const reason = `${signedBy.length} of ${threshold} trusted signatures`;
-    throw new TidegateError("SIGNATURE_MISSING", { what: payloadType, reason });
+    const refusal = signedBy.length === 0 ? "unknown-key" : "too-few-signatures";
+    throw new TidegateError("SIGNATURE_MISSING", { what: payloadType, reason, refusal });
   }
   return { payload, signedBy: signedBy.map(([name]) => name) };
 }
@@ -89,7 +93,7 @@ const invalid = (reason: string, cause?: unknown) => new TidegateError("ENVELOPE
 function parseEnvelope(text: string): Envelope {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseStrictJson(text, 4);
   } catch (cause) {
     throw invalid(`it is not JSON: ${reasonOf(cause)}`, cause);
   }
@@ -116,6 +120,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 /** Both alphabets, as DSSE asks of a reader; anything beside them is refused rather than skipped. */
 function decodeBase64(text: string): Uint8Array {
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text)) throw invalid("a part is not base64");
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text) || text.replace(/=+$/, "").length % 4 === 1)
+    throw invalid("a part is not base64");
   return new Uint8Array(Buffer.from(text, "base64"));
 }
