@@ -4,6 +4,7 @@ import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
 import { Brake } from "./gateway/brake.ts";
+import { watchCertificates } from "./gateway/certificate-watch.ts";
 import { CloudSide } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
 import { Committer } from "./gateway/committer.ts";
@@ -344,6 +345,11 @@ export class Gateway implements Component {
     }
     this.#collector?.touch();
     this.#committer?.wake();
+    watchCertificates(
+      this.health,
+      { site: this.#site?.state, cloud: this.#cloud?.state.link },
+      this.#options.clock.now(),
+    );
   }
 
   #takeSnapshot(path: StreamPath, isForced = false): void {

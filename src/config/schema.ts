@@ -54,8 +54,8 @@ const link = {
         doc: "Name that the broker's certificate has, when it is not the host of the URL.",
         example: "broker.example.com",
       }),
-      insecure: flag({
-        doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone.",
+      insecureSkipVerify: flag({
+        doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone; every start warns of it.",
         default: false,
       }),
     },

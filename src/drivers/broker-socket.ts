@@ -9,7 +9,7 @@ export type BrokerTls = {
   /** Name that the certificate must have; absent: the host's. */
   readonly servername?: string;
   /** Takes any certificate: for trials only. */
-  readonly insecure?: boolean;
+  readonly insecureSkipVerify?: boolean;
 };
 
 export type BrokerAddress = { readonly host: string; readonly port: number; readonly tls?: BrokerTls };
@@ -63,7 +63,8 @@ function tlsOptions(host: string, tls: BrokerTls) {
     ...(tls.cert === undefined ? {} : { cert: Buffer.from(tls.cert) }),
     ...(tls.key === undefined ? {} : { key: Buffer.from(tls.key) }),
     ...(tls.servername === undefined && isIP(host) !== 0 ? {} : { servername: tls.servername ?? host }),
-    rejectUnauthorized: tls.insecure !== true,
+    minVersion: "TLSv1.2" as const,
+    rejectUnauthorized: tls.insecureSkipVerify !== true,
   };
 }
 

@@ -7,6 +7,7 @@ import { clientOptions, type MqttOptions } from "./mqtt-options.ts";
 import { PacketIds } from "./packet-ids.ts";
 import { PacketReader } from "./packet-reader.ts";
 import { PacketWriter, type PublishHead } from "./packet-writer.ts";
+import { peerExpiry } from "./peer-certificates.ts";
 
 /** What a broker said when it took the connection. */
 export type MqttOpening = {
@@ -16,6 +17,8 @@ export type MqttOpening = {
   readonly maximumQos: number;
   /** Largest packet that the broker takes, bytes. */
   readonly maxPacket: number;
+  /** When the broker's certificates stop being valid, ms since 1970; null without TLS. */
+  readonly certificateEnds: number | null;
 };
 
 /**
@@ -255,6 +258,7 @@ export class MqttConnection {
       receiveMaximum: properties?.receiveMaximum ?? 65_535,
       maximumQos: properties?.maximumQoS ?? 2,
       maxPacket: properties?.maximumPacketSize ?? 268_435_455,
+      certificateEnds: peerExpiry(this.#socket),
     });
   }
 

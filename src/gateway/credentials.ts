@@ -11,7 +11,7 @@ export type Credentials = {
     readonly cert?: Uint8Array;
     readonly key?: Uint8Array;
     readonly servername?: string;
-    readonly insecure?: boolean;
+    readonly insecureSkipVerify?: boolean;
   };
 };
 
@@ -25,7 +25,7 @@ export type CredentialSettings = {
         readonly cert?: string | undefined;
         readonly key?: string | undefined;
         readonly servername?: string | undefined;
-        readonly insecure?: boolean | undefined;
+        readonly insecureSkipVerify?: boolean | undefined;
       }
     | undefined;
 };
@@ -66,7 +66,7 @@ export function readCredentials(config: CredentialSettings, credentialsDir?: str
             ...(tls.cert === undefined ? {} : { cert: read(tls.cert) }),
             ...(tls.key === undefined ? {} : { key: read(tls.key) }),
             ...(tls.servername === undefined ? {} : { servername: tls.servername }),
-            ...(tls.insecure === true ? { insecure: true } : {}),
+            ...(tls.insecureSkipVerify === true ? { insecureSkipVerify: true } : {}),
           },
         }),
   };

@@ -9,7 +9,7 @@ import { loopPart } from "./heartbeat.ts";
  *   five minutes without a sign is it taken for dead, since a restart could not open the same disk any sooner.
  * - `models`: the model process is restarted by its host within seconds; a minute without a sign means the host is ill.
  *
- * Brokers, disk and notifier are optional: none of them is mended by a restart.
+ * Brokers, their certificates, disk and notifier are optional: none of them is mended by a restart.
  */
 export const daemonParts: readonly PartRule[] = [
   { name: loopPart, need: "vital" },
@@ -21,5 +21,6 @@ export const daemonParts: readonly PartRule[] = [
   { name: "site", need: "optional" },
   { name: "cloud", need: "optional" },
   { name: "uplink", need: "optional" },
+  { name: "certificates", need: "optional" },
   { name: "notifier", need: "optional" },
 ];

@@ -62,6 +62,15 @@ export const metricTable = {
   tidegate_uplink_receipts_total: counter("Receipts that the sink gave."),
 
   tidegate_link_connected: gauge("1 while this broker is connected, else 0.", "link"),
+  tidegate_link_unverified: gauge(
+    "1 while any certificate of this broker is taken (`tls.insecureSkipVerify`).",
+    "link",
+  ),
+  tidegate_certificate_end_timestamp_seconds: gauge(
+    "When a certificate stops being valid, seconds since 1970; `broker`: the first of its chain.",
+    "link",
+    "certificate",
+  ),
   tidegate_link_reconnects_total: counter("Times that the connection was made again.", "link"),
   tidegate_session_lost_total: counter("Times that a broker had forgotten the session.", "link"),
   tidegate_acknowledgements_held: gauge("Messages that wait for their commit to be acknowledged.", "link"),

@@ -6,6 +6,7 @@ import { endError, refusalReason } from "./link-errors.ts";
 import { brokerAddress, type LinkOptions, type LinkSubscription } from "./link-options.ts";
 import { Receiver } from "./link-receiver.ts";
 import { Reconnect } from "./link-reconnect.ts";
+import { LinkSecurity } from "./link-security.ts";
 import { Subscriptions } from "./link-subscriptions.ts";
 import { Outgoing, type PublishAnswer, type PublishOptions } from "./outgoing.ts";
 
@@ -26,6 +27,7 @@ export class Link implements Component {
   readonly #outgoing = new Outgoing();
   readonly #reconnect: Reconnect;
   readonly #subscriptions: Subscriptions;
+  readonly #security: LinkSecurity;
   #connection: MqttConnection | undefined;
   #version: 4 | 5 = 5;
   #timer: NodeJS.Timeout | undefined;
@@ -42,6 +44,7 @@ export class Link implements Component {
   constructor(options: LinkOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#security = new LinkSecurity(options.settings.url, options.credentials.tls);
     this.#subscriptions = new Subscriptions(options.subscriptions, options.former ?? []);
     this.#hadSession = options.expectsSession ?? false;
     this.#reconnect = new Reconnect(options.settings.protocol, options.random, options.backoff);
@@ -68,6 +71,7 @@ export class Link implements Component {
     brokerAddress(this.#options.settings.url, this.name);
     if (!this.#isStopped) return;
     this.#isStopped = false;
+    this.#security.warn(this.name, this.#options.settings.url, this.#options.log);
     this.#outgoing.begin();
     this.#connect();
   }
@@ -169,6 +173,8 @@ export class Link implements Component {
       url: this.#options.settings.url,
       isOnline: this.#isOnline,
       protocol: this.#version === 5 ? "5" : "3.1.1",
+      isUnverified: this.#security.isUnverified,
+      certificates: this.#security.certificates,
       held: this.held,
       window: this.window,
       queued: this.#outgoing.queued,
@@ -220,6 +226,7 @@ export class Link implements Component {
     const { log, name, settings, clock } = this.#options;
     this.#reconnect.opened();
     this.#openedAt = clock.monotonic();
+    this.#security.opened(opening.certificateEnds);
     this.#counters.connections++;
     if (!opening.isSessionPresent) {
       if (this.#hadSession) {

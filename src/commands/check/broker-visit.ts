@@ -14,7 +14,6 @@ import { brokerAddress, type LinkSettings } from "../../wire/link-options.ts";
 export type VisitOptions = {
   readonly settings: LinkSettings;
   readonly credentials: Credentials;
-  readonly isInsecure: boolean;
   /** Not the gateway's own: a broker would close the running daemon's connection for it. */
   readonly clientId: string;
   readonly subscriptions: readonly MqttSubscription[];
@@ -106,7 +105,7 @@ function softwareOf(options: VisitOptions, version: 4 | 5): Promise<string | nul
 
 /** Connects, talks and leaves. */
 async function connect<T>(
-  { settings, credentials, isInsecure, clientId }: VisitOptions,
+  { settings, credentials, clientId }: VisitOptions,
   { version, expirySeconds }: Session,
   talk: Talk<T>,
   onMessage: (topic: string, payload: string) => void = () => {},
@@ -118,7 +117,7 @@ async function connect<T>(
   const connection = new MqttConnection(
     {
       ...{ host, port, clientId, version, maxPacket, ...user },
-      ...(isTls ? { tls: { ...tls, insecure: isInsecure } } : {}),
+      ...(isTls ? { tls: tls ?? {} } : {}),
       sessionExpiry: expirySeconds,
       receiveMaximum: settings.receiveMaximum,
       keepalive: Math.ceil(settings.keepalive / 1000),

@@ -1,8 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { CloudConfig, Config, LinkConfig } from "../../config/config.ts";
+import { certificateNoticeMs, endText } from "../../gateway/certificate-watch.ts";
 import { readCredentials } from "../../gateway/credentials.ts";
 import { siteSubscriptions } from "../../gateway/links.ts";
+import { isLoopback } from "../../ops/http-access.ts";
 import { refusalReason } from "../../wire/link-errors.ts";
+import { brokerAddress } from "../../wire/link-options.ts";
+import { type CertificateEnds, LinkSecurity } from "../../wire/link-security.ts";
 import { fleetTopics } from "../../wire/topics.ts";
 import { type Visit, visitBroker } from "./broker-visit.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
@@ -36,15 +40,19 @@ async function checkBroker(
   credentialsDir?: string,
 ): Promise<Finding[]> {
   let visit: Visit;
+  let ends: CertificateEnds;
   try {
     const credentials = readCredentials(link, credentialsDir);
-    const isInsecure = link.tls?.insecure === true;
-    visit = await visitBroker({ settings: link, credentials, isInsecure, clientId, subscriptions });
+    visit = await visitBroker({ settings: link, credentials, clientId, subscriptions });
+    const security = new LinkSecurity(link.url, credentials.tls);
+    security.opened(visit.opening.certificateEnds);
+    ends = security.certificates;
   } catch (thrown) {
     return [fail(name, thrown)];
   }
   return [
     offered(name, link, visit),
+    ...certificates(name, ends),
     ...refused(name, subscriptions, visit),
     ...(name === "site broker" ? [sessions(link, visit)] : []),
   ];
@@ -71,8 +79,15 @@ function offered(name: Place, link: LinkConfig | CloudConfig, { version, opening
       `${detail}, messages up to ${maxPacket} bytes`,
       "Set cloud.maxPayload below that, with 1 KiB to spare.",
     );
-  if (link.tls?.insecure === true)
-    return warn(name, `${detail}; any certificate is taken`, "Take tls.insecure out and give tls.ca.");
+  const { host, isTls } = brokerAddress(link.url);
+  if (isTls && link.tls?.insecureSkipVerify === true)
+    return warn(name, `${detail}; ANY CERTIFICATE IS TAKEN`, "Take tls.insecureSkipVerify out and give tls.ca.");
+  if (!isTls && host !== "localhost" && !isLoopback(host) && (name === "cloud broker" || link.passwordFile))
+    return warn(
+      name,
+      `${detail}; not encrypted on its way: others there read ${link.passwordFile ? "the password, and " : ""}who sends how much, and may answer for the broker`,
+      "Use mqtts:// with the broker's authority in tls.ca.",
+    );
   if (version === "3.1.1")
     return warn(
       name,
@@ -80,6 +95,20 @@ function offered(name: Place, link: LinkConfig | CloudConfig, { version, opening
       "With MQTT 5 the gateway says how much may be under way; here the broker does, mosquitto 20 messages: raise its max_inflight_messages.",
     );
   return ok(name, detail);
+}
+
+/** Certificates in use; a warning three weeks before the first of them ends. */
+function certificates(name: Place, ends: CertificateEnds): Finding[] {
+  const seen = (["broker", "client"] as const).flatMap((whose) => {
+    const end = ends[whose];
+    return end === null ? [] : [{ whose, end }];
+  });
+  if (seen.length === 0) return [];
+  const now = Date.now();
+  const detail = seen.map(({ whose, end }) => `${whose}'s ${endText(end, now)}`).join(", ");
+  const label = `${name} certificates`;
+  const isNear = seen.some(({ end }) => end - now < certificateNoticeMs);
+  return [isNear ? warn(label, detail, "Renew it in time: no connection comes about afterwards.") : ok(label, detail)];
 }
 
 function refused(name: Place, subscriptions: readonly { topic: string }[], { granted, software }: Visit): Finding[] {

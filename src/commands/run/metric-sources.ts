@@ -82,6 +82,15 @@ export function metricSources(
       return bavail * bsize;
     },
     tidegate_link_connected: links(({ isOnline }) => (isOnline ? 1 : 0)),
+    tidegate_link_unverified: links(({ isUnverified }) => (isUnverified ? 1 : 0)),
+    tidegate_certificate_end_timestamp_seconds: () => {
+      const { site, cloud } = status();
+      return [["site", site] as const, ["cloud", cloud] as const].flatMap(([name, link]) =>
+        Object.entries(link?.certificates ?? {}).flatMap(([whose, end]) =>
+          end === null ? [] : [[[name, whose], end / 1000] as const],
+        ),
+      );
+    },
     tidegate_link_reconnects_total: links(({ connections }) => Math.max(0, connections - 1)),
     tidegate_session_lost_total: links(({ sessionsLost }) => sessionsLost),
     tidegate_acknowledgements_held: links(({ held }) => held),

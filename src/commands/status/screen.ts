@@ -39,13 +39,15 @@ export function renderStatus(
   ];
 }
 
-function renderLink({ url, isOnline, protocol, held, window, lastEnd, sessionsLost, refusedFilters }: Link): string {
+function renderLink(link: Link): string {
+  const { url, isOnline, protocol, held, window, lastEnd, sessionsLost, refusedFilters, isUnverified } = link;
   const state = isOnline
     ? `online (MQTT ${protocol}), ${held} of ${window} acknowledgements held`
     : `offline: ${lastEnd || "connecting"}`;
   const lost = sessionsLost > 0 ? `; ${sessionsLost} sessions lost` : "";
   const refused = refusedFilters.map(({ topic, reason }) => `; ${topic} refused: ${reason}`).join("");
-  return `${url} ${state}${lost}${refused}`;
+  const unverified = isUnverified ? "; ANY CERTIFICATE IS TAKEN (tls.insecureSkipVerify)" : "";
+  return `${url} ${state}${unverified}${lost}${refused}`;
 }
 
 function renderOutbox({ buffer, uplink }: DaemonStatus): string {
