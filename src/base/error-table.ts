@@ -1,4 +1,5 @@
 import { dataErrors } from "./error-rows-data.ts";
+import { fleetErrors } from "./error-rows-fleet.ts";
 import { trainingErrors } from "./error-rows-training.ts";
 import type { ErrorDefinition } from "./errors.ts";
 
@@ -317,6 +318,7 @@ export const errorTable = {
 
   ...dataErrors,
   ...trainingErrors,
+  ...fleetErrors,
 } as const satisfies Record<string, ErrorDefinition>;
 
 /** Codes that were raised once and must never get another meaning. */

@@ -1,0 +1,23 @@
+import type { ErrorDefinition } from "./errors.ts";
+
+/** Errors of a fleet that learns together: rounds, updates, members. `errorTable` has them all. */
+export const fleetErrors = {
+  ROUND_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "the document of a round cannot be used: {reason}",
+    help: "Gateway and coordinator should be of the same release; `tidegate fleet status` shows the open rounds.",
+  },
+  UPDATE_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "an update cannot be read: {reason}",
+    help: "It is left out, and its gateway is told so. Gateway and coordinator should be of the same release.",
+  },
+  UPDATE_UNTRUSTED: {
+    kind: "deny",
+    exit: 65,
+    message: "an update says that it comes from gateway {gateway}, but {reason}",
+    help: "`tidegate fleet status` lists the members and their keys; `tidegate fleet enroll` takes one in.",
+  },
+} as const satisfies Record<string, ErrorDefinition>;
