@@ -14,6 +14,18 @@ export const fleetErrors = {
     message: "an update cannot be read: {reason}",
     help: "It is left out, and its gateway is told so. Gateway and coordinator should be of the same release.",
   },
+  UPDATE_UNSENDABLE: {
+    kind: "reject",
+    exit: 65,
+    message: "what was learned cannot be sent: {reason}",
+    help: "The training went astray: try a smaller learning rate, or `clipNorm`, and look for extreme values in the data.",
+  },
+  CODEC_REFUSED: {
+    kind: "reject",
+    exit: 65,
+    message: "updates cannot be written as the round asks for: {reason}",
+    help: "Coordinator and gateways must know the same codecs: update the older one, or choose another `codec` for the rounds.",
+  },
   UPDATE_UNTRUSTED: {
     kind: "deny",
     exit: 65,

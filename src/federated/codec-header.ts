@@ -36,3 +36,7 @@ export const codecHeaderSchema = z.strictObject({
 });
 
 export type CodecHeader = z.output<typeof codecHeaderSchema>;
+
+/** What an update of so many examples weighs by the round's rule. */
+export const weightOf = (examples: number, { weight, maxWeight }: Pick<CodecHeader, "weight" | "maxWeight">): number =>
+  weight === "uniform" ? 1 : Math.min(maxWeight, 2 ** Math.floor(Math.log2(Math.max(1, examples))));
