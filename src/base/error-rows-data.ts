@@ -79,6 +79,24 @@ export const dataErrors = {
     message: "model {model} does not give the results its golden samples ask for: {reason}",
     help: "Do not use this bundle: model, preprocessing or runtime differ from those it was made with.",
   },
+  MANIFEST_INVALID: {
+    kind: "reject",
+    exit: 65,
+    message: "the manifest is not valid: {reason}",
+    help: "Make it with `tidegate model push`; a manifest of a newer Tidegate needs that version here.",
+  },
+  BLOB_DAMAGED: {
+    kind: "reject",
+    exit: 65,
+    message: "{what} is damaged: {reason}",
+    help: "Push the model again: what lies on the broker or at its URL is not what was signed.",
+  },
+  BLOB_MISSING: {
+    kind: "retry",
+    exit: 69,
+    message: "{what} has not come: {reason}",
+    help: "Push the model again if its chunks are gone from the broker; what has come is kept, and it goes on from there.",
+  },
 
   // ingest
   PAYLOAD_MALFORMED: {

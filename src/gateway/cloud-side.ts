@@ -4,7 +4,7 @@ import { type Component, Lifecycle } from "../base/lifecycle.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { KeyRing } from "../crypto/key-ring.ts";
 import type { Link } from "../wire/link.ts";
-import type { LinkMessage, LinkSubscription } from "../wire/link-options.ts";
+import type { LinkMessage, LinkSubscription, RetainedRule } from "../wire/link-options.ts";
 import type { PublishAnswer } from "../wire/outgoing.ts";
 import { type CloudTopics, fleetTopics, matchesFilter } from "../wire/topics.ts";
 import type { Uplink } from "../wire/uplink.ts";
@@ -18,8 +18,7 @@ import type { StreamPath } from "./stream-path.ts";
 export type CloudRoute = {
   /** MQTT filter below the fleet's own prefix. */
   readonly filter: string;
-  /** `first`: what is retained is taken when the subscription is new; later only what is published anew. */
-  readonly retained: "ignore" | "first";
+  readonly retained: RetainedRule;
   /** Must not throw: what it throws is logged, and the message counts as taken. */
   onMessage(message: Pick<LinkMessage, "topic" | "payload" | "retain">): void;
 };
@@ -39,6 +38,9 @@ export type CloudSideOptions = Pick<GatewayOptions, "config" | "version" | "cred
   readonly journal: Journal;
   onState(state: "online" | "offline", reason: string): void;
 };
+
+/** From the one that takes nothing to the one that takes all. */
+const retainedRules: readonly RetainedRule[] = ["ignore", "first", "each"];
 
 /** Everything that the gateway has to do with the cloud: one link, the uplink of what is owed, and the parts that talk. */
 export class CloudSide implements Component {
@@ -89,12 +91,15 @@ export class CloudSide implements Component {
     for (const route of part.routes) this.#routes.add(route);
   }
 
-  /** Takes a route while the link lives, for what is wanted for a while only; returns what ends it. */
-  listen(route: CloudRoute): () => void {
+  /**
+   * Takes a route while the link lives, for what is wanted for a while only. Returns what ends it, and resolves when the
+   * broker knows.
+   */
+  listen(route: CloudRoute): () => Promise<void> {
     this.#routes.add(route);
-    this.#resubscribe();
-    return () => {
-      if (this.#routes.delete(route)) this.#resubscribe();
+    void this.#resubscribe();
+    return async () => {
+      if (this.#routes.delete(route)) await this.#resubscribe();
     };
   }
 
@@ -168,8 +173,9 @@ export class CloudSide implements Component {
   #subscriptions(): LinkSubscription[] {
     const byFilter = new Map<string, LinkSubscription>();
     for (const { filter, retained } of this.#routes) {
-      const isFirst = retained === "first" || byFilter.get(filter)?.retained === "first";
-      byFilter.set(filter, { topic: filter, qos: 1, retained: isFirst ? "first" : "ignore" });
+      const other = byFilter.get(filter)?.retained ?? "ignore";
+      const most = retainedRules[Math.max(retainedRules.indexOf(retained), retainedRules.indexOf(other))] ?? retained;
+      byFilter.set(filter, { topic: filter, qos: 1, retained: most });
     }
     const all = [...byFilter.values()];
     return all.filter(
@@ -178,10 +184,12 @@ export class CloudSide implements Component {
     );
   }
 
-  #resubscribe(): void {
-    this.#link
-      ?.reconcile(this.#subscriptions())
-      .catch((thrown: unknown) => this.#options.log.warn({ reason: reasonOf(thrown) }, "the cloud was not subscribed"));
+  async #resubscribe(): Promise<void> {
+    try {
+      await this.#link?.reconcile(this.#subscriptions());
+    } catch (thrown) {
+      this.#options.log.warn({ reason: reasonOf(thrown) }, "the cloud's broker did not answer to a subscription");
+    }
   }
 
   #receive({ topic, payload, retain }: LinkMessage): void {

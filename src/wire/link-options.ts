@@ -6,8 +6,14 @@ import type { BrokerTls } from "../drivers/broker-socket.ts";
 import type { BackoffLimits } from "./backoff.ts";
 import type { Repeat } from "./link-redelivery.ts";
 
-/** An MQTT filter that is to be subscribed. `first`: retained messages are taken when the subscription is new. */
-export type LinkSubscription = { readonly topic: string; readonly qos: 0 | 1; readonly retained: "ignore" | "first" };
+/**
+ * Which retained messages are taken. `first`: those that are there when the subscription is new, unless they are the one
+ * that was taken last; `each`: with every connection, for documents that are recognised by what they say.
+ */
+export type RetainedRule = "ignore" | "first" | "each";
+
+/** An MQTT filter that is to be subscribed. */
+export type LinkSubscription = { readonly topic: string; readonly qos: 0 | 1; readonly retained: RetainedRule };
 
 /** A message from the broker. It and its payload are valid during the call only: copy what is to be kept. */
 export type LinkMessage = {

@@ -4,6 +4,8 @@ import { isFilter, matchesFilter } from "./topics.ts";
 
 export type SubscriptionPlan = { readonly unsubscribe: readonly string[]; readonly subscribe: MqttSubscription[] };
 
+/** MQTT 5: when a broker sends what it retains; at every subscription, at a new one, never. */
+const retainHandling = { each: 0, first: 1, ignore: 2 } as const;
 /** Topics whose last retained message is remembered. */
 const maxRetained = 4_096;
 
@@ -45,12 +47,13 @@ export class Subscriptions {
   plan(version: 4 | 5, isFresh: boolean): SubscriptionPlan {
     const wanted = this.#wanted.filter(({ topic }) => isFilter(topic));
     const topics = new Set(wanted.map(({ topic }) => topic));
-    const isDue = ({ topic, qos }: LinkSubscription) => (isFresh && version === 5) || this.#held.get(topic) !== qos;
+    const isDue = ({ topic, qos, retained }: LinkSubscription) =>
+      (isFresh && (version === 5 || retained === "each")) || this.#held.get(topic) !== qos;
     return {
       unsubscribe: [...this.#held.keys()].filter((topic) => !topics.has(topic)),
       subscribe: wanted
         .filter(isDue)
-        .map(({ topic, qos, retained }) => ({ topic, qos, retainHandling: retained === "first" ? 1 : 2 })),
+        .map(({ topic, qos, retained }) => ({ topic, qos, retainHandling: retainHandling[retained] })),
     };
   }
 
@@ -76,8 +79,9 @@ export class Subscriptions {
    * Brokers repeat retained messages with every new session.
    */
   takesRetained(topic: string, hash: number): boolean {
-    const isWanted = this.#wanted.some((one) => one.retained === "first" && matchesFilter(one.topic, topic));
-    if (!isWanted || this.#lastRetained.get(topic) === hash) return false;
+    const rules = this.#wanted.filter((one) => one.retained !== "ignore" && matchesFilter(one.topic, topic));
+    if (rules.some(({ retained }) => retained === "each")) return true;
+    if (rules.length === 0 || this.#lastRetained.get(topic) === hash) return false;
     this.#lastRetained.delete(topic);
     this.#lastRetained.set(topic, hash);
     if (this.#lastRetained.size > maxRetained) {
