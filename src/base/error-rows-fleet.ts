@@ -32,4 +32,28 @@ export const fleetErrors = {
     message: "an update says that it comes from gateway {gateway}, but {reason}",
     help: "`tidegate fleet status` lists the members and their keys; `tidegate fleet enroll` takes one in.",
   },
+  COORDINATOR_FENCED: {
+    kind: "deny",
+    exit: 75,
+    message: "another coordinator has taken over (epoch {newer}, this one has {epoch})",
+    help: "Run one coordinator on a fleet. Stop this one, or the other, and start the one that is to lead anew.",
+  },
+  COORDINATOR_BEHIND: {
+    kind: "config",
+    exit: 78,
+    message: "this coordinator is behind its fleet: {reason}",
+    help: "It was restored from an old backup, or another one leads the fleet. Restore its newest data; if they are lost, `tidegate coordinator --take-over` begins anew from the versions that are here.",
+  },
+  ROUND_ABSENT: {
+    kind: "reject",
+    exit: 65,
+    message: "there is no {what}",
+    help: "`tidegate fleet status` lists models, rounds and members.",
+  },
+  ENROLMENT_REFUSED: {
+    kind: "deny",
+    exit: 65,
+    message: "gateway {gateway} is not taken into the fleet: {reason}",
+    help: "`tidegate fleet enroll --token` makes a new token; `tidegate keys show` on the gateway prints its key.",
+  },
 } as const satisfies Record<string, ErrorDefinition>;

@@ -46,7 +46,7 @@ const training = z.strictObject({
     .default({ kind: "sgd" }),
   /** FedProx: how strongly weights are held to the base. */
   mu: z.number().nonnegative().default(0),
-  /** Longest an update may be (Euclidean norm) before it is encoded: a longer one is shortened. Absent: any length. */
+  /** Longest the gradient of one step may be (Euclidean norm); the whole update is shortened to `codec.clip`. */
   clip: z.number().positive().optional(),
   seed: count.default(1),
 });

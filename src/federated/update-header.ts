@@ -17,8 +17,12 @@ const headerSchema = z.strictObject({
   codec: z.string().max(32),
   /** Numbers in the vector. */
   length: z.int().positive(),
-  /** 1, or by the round's rule a power of two: an exact count of examples would tell of the site. */
-  weight: z.int().positive().max(65_536),
+  /** `weightOf`: a power of two, since an exact count of examples would tell of the site; at most the round's. */
+  weight: z
+    .int()
+    .positive()
+    .max(65_536)
+    .refine((weight) => Number.isInteger(Math.log2(weight)), "must be a power of two"),
   /** How the base does on this gateway's held-back data: names as in the card's metrics, and `loss`. */
   metrics: z
     .record(z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/), z.number())

@@ -21,7 +21,7 @@ import { maxParts } from "./update-parts.ts";
  * | `norm` | it is longer than the round's clip, or than the updates of the others by far |
  * | `too-large` | it has more bytes than an update of this round can have |
  * | `other-update` | another update of this gateway was accepted in this round |
- * | `busy` | the coordinator has no room for it now: send it again later |
+ * | `busy` | with `partial`: there is no room or no disk for it now; keep it and send it again later |
  */
 export const refusalReasons = [
   ...(["removed", "malformed", "other-base", "other-round", "closed", "not-selected", "other-codec"] as const),

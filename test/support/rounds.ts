@@ -16,7 +16,7 @@ export const roundOf = (changed: Partial<RoundDocument> = {}): RoundDocument => 
   base: { version: 5, hash: "a".repeat(64), length: 4, sources: [] },
   training: { epochs: 1, batch: 32, learningRate: 0.1, optimizer: { kind: "sgd" }, mu: 0, clip: 1, seed: 1 },
   codec: {
-    codec: "dense",
+    codec: "plain",
     support: "dense",
     clip: 8,
     scale: 2 ** 20,
@@ -43,7 +43,7 @@ export const updateOf = (gateway: string, body: Uint8Array, changed: Partial<Upd
     round: 5,
     base: "a".repeat(64),
     mode: "weights",
-    codec: "dense",
+    codec: "plain",
     length: 4,
     weight: 1,
     metrics: {},

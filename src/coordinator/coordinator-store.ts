@@ -1,0 +1,146 @@
+import type { RoundDocument } from "../federated/round-document.ts";
+
+/** Who belongs to the fleet. A removed gateway is kept, so that it is told so and does not come back by itself. */
+export type Member = {
+  readonly gateway: string;
+  /** Raw Ed25519 public key [32]. */
+  readonly key: Uint8Array;
+  /** ms UTC */
+  readonly since: number;
+  readonly removedAt: number | null;
+};
+
+/** A gateway that asks to be taken in and has no token: an operator decides. */
+export type EnrolmentRequest = { readonly gateway: string; readonly key: Uint8Array; readonly at: number };
+
+export type EnrolmentToken = {
+  /** SHA-256 of the token, hex: the token itself is nowhere but with whom it was given to. */
+  readonly hash: string;
+  /** The only gateway that may use it; null: any that is no member yet. */
+  readonly gateway: string | null;
+  /** ms UTC */
+  readonly expiresAt: number;
+};
+
+export type TokenUse = "enrolled" | "unknown" | "expired" | "used" | "other-gateway" | "other-key";
+
+/** One version of a model's averaged weights. */
+export type ModelVersion = {
+  readonly model: string;
+  readonly version: number;
+  /** Hash of the version it was made from; null for the first. */
+  readonly parent: string | null;
+  /** SHA-256 of `weights`, hex: the `base.hash` of rounds. */
+  readonly hash: string;
+  /** Flat vector, float32 little endian. */
+  readonly weights: Uint8Array;
+  /** Memories of the strategy (momentum …), as it writes them. */
+  readonly state: Uint8Array;
+  /** Numbers that were not learned by averaging: normalisation of round 0, by tensor. */
+  readonly tensors: Readonly<Record<string, readonly number[]>>;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly at: number;
+};
+
+/**
+ * `open`: announced. `collecting`: at least one update. `aggregating`: its updates are settled, nothing is added any more.
+ * `published`: there is a new version. `stopped`: ended by an operator without one.
+ */
+export type RoundState = "open" | "collecting" | "aggregating" | "published" | "stopped";
+
+export type StoredRound = {
+  readonly model: string;
+  readonly round: number;
+  readonly state: RoundState;
+  /** As it was announced. */
+  readonly document: RoundDocument;
+  readonly openedAt: number;
+  readonly endedAt: number | null;
+  /** Updates that count. */
+  readonly accepted: number;
+  /** Bytes of all of them, as they travelled. */
+  readonly bytesUp: number;
+  /** The version that it led to. */
+  readonly version: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+};
+
+export type AcceptedUpdate = {
+  readonly model: string;
+  /** The round in which it is counted. */
+  readonly cohort: number;
+  readonly gateway: string;
+  /** The round it was trained in: the same, but for asynchronous rounds. */
+  readonly round: number;
+  /** SHA-256 of the whole update, hex. */
+  readonly update: string;
+  readonly weight: number;
+  readonly norm: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** As the round's codec wrote it. */
+  readonly body: Uint8Array;
+  /** Bytes of the whole update. */
+  readonly bytes: number;
+};
+
+export type Acceptance = "accepted" | "duplicate" | "other-update" | "closed";
+
+/**
+ * What a coordinator must not lose. Each method is one step: durable when it resolves, and all of it or nothing, whenever
+ * the process is killed. Every step that changes rounds checks the epoch: one that was overtaken changes nothing.
+ * All methods may throw TidegateError STORAGE_FAILED (nothing changed, as after a full disk), those with an epoch also
+ * COORDINATOR_FENCED.
+ */
+export type CoordinatorStore = {
+  /** The highest epoch that was ever taken here; 0 before the first. */
+  epoch(): Promise<number>;
+  /** Takes an epoch above all that were taken here and above `above`. Whoever holds an older one is fenced from now on. */
+  takeEpoch(above: number): Promise<number>;
+
+  members(): Promise<Member[]>;
+  /** Takes a gateway in, or gives it another key, or takes a removed one back; its request is done. */
+  enrol(gateway: string, key: Uint8Array, at: number): Promise<void>;
+  /** False when it is no member. */
+  remove(gateway: string, at: number): Promise<boolean>;
+  addToken(token: EnrolmentToken): Promise<void>;
+  /** Enrols a gateway by a token, which is then used up: both or neither. */
+  useToken(hash: string, gateway: string, key: Uint8Array, at: number): Promise<TokenUse>;
+  requests(): Promise<EnrolmentRequest[]>;
+  /** False when there are too many already. */
+  addRequest(request: EnrolmentRequest): Promise<boolean>;
+
+  /** The next number for a document of this model: never given twice. */
+  nextDocument(epoch: number, model: string, above: number): Promise<number>;
+  /** The newest, or the one that is named. */
+  version(model: string, version?: number): Promise<ModelVersion | null>;
+  /** The first version of a model, from a bundle. */
+  beginModel(epoch: number, version: ModelVersion): Promise<void>;
+
+  /** The newest round of a model. */
+  round(model: string): Promise<StoredRound | null>;
+  /** Rounds of a model, the newest first. */
+  history(model: string, limit: number): Promise<StoredRound[]>;
+  openRound(epoch: number, document: RoundDocument, at: number): Promise<void>;
+  /** Takes an update that has been checked, once for each gateway and round trained in, while its cohort collects. */
+  accept(epoch: number, update: AcceptedUpdate): Promise<Acceptance>;
+  /** The hash of the update that was accepted of this gateway in this round; null when none was. */
+  accepted(model: string, gateway: string, round: number): Promise<string | null>;
+  /** Settles what counts: the round takes nothing any more. */
+  settle(epoch: number, model: string, round: number): Promise<void>;
+  /** What counts in a round, by gateway id and round trained in, one at a time. */
+  updates(model: string, cohort: number): AsyncIterable<AcceptedUpdate>;
+  /** A new version and the end of its round; its updates go, their receipts stay. */
+  publish(epoch: number, round: number, version: ModelVersion): Promise<void>;
+  /** The end of a round without a version; updates that were taken go. */
+  abandon(epoch: number, model: string, round: number, at: number): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Gateways that may wait for an operator's word. */
+export const maxRequests = 1_000;
+/** Members of one fleet. */
+export const maxMembers = 100_000;
+/** Versions whose weights are kept, for late gateways and the way back. */
+export const keptVersions = 16;
+/** Rounds whose receipts are kept: an update of one older than these is told that its round is closed. */
+export const keptRounds = 1_000;
