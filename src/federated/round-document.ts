@@ -7,15 +7,15 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().nonnegative();
 
 /**
- * A way to the base, as a blob of the model: chunks of 64 KiB, retained, on `models/{model}/blob/{sha256}/{n}`.
- * `from` null: the whole vector, float32 little endian, as zstd. Else the difference to the base with that hash.
+ * A way to the base, as a blob of the model: chunks of 64 KiB, retained, on `models/{model}/blob/{sha256}/{n}`. It is a
+ * difference as in model files (`control/model-difference.ts`, kind `planes`): to the base whose hash is `from`, or, where
+ * that is null, to nothing at all.
  */
 const baseSource = z.strictObject({
   from: sha256.nullable(),
   sha256,
   bytes: z.int().positive(),
-  /** `zstd`: of the vector, or of its bytes XOR those of `from`, all first bytes first, then all second ones, … */
-  codec: z.enum(["zstd"]),
+  kind: z.literal("planes"),
 });
 
 /**
@@ -46,7 +46,7 @@ const training = z.strictObject({
     .default({ kind: "sgd" }),
   /** FedProx: how strongly weights are held to the base. */
   mu: z.number().nonnegative().default(0),
-  /** Longest the gradient of one step may be (Euclidean norm); the whole update is shortened to `codec.clip`. */
+  /** Longest an update may be (Euclidean norm) before it is encoded: a longer one is shortened. Absent: any length. */
   clip: z.number().positive().optional(),
   seed: count.default(1),
 });
