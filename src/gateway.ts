@@ -111,7 +111,7 @@ export class Gateway implements Component {
       onCrowded: (isCrowded) => this.#brake.set("models", isCrowded),
     });
     this.#snapshots = new Snapshots(this.#scheduler, clock);
-    this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host });
+    this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host, health: this.health });
     this.#models = new LiveModels({
       registry: registryOf(config),
       host: this.#host,

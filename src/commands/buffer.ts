@@ -3,6 +3,7 @@ import type { BufferStats } from "../buffer/commit.ts";
 import { parseMoment } from "../gateway/buffer-export.ts";
 import { printReadings } from "./buffer/export-readings.ts";
 import { openJournal } from "./buffer/journal-access.ts";
+import { defineMarks } from "./buffer/marks.ts";
 import { loadFor } from "./load-configuration.ts";
 import { renderTable } from "./terminal/table.ts";
 import { configOption, type Define, jsonOption, OptionFault } from "./verb.ts";
@@ -61,6 +62,8 @@ export const define: Define = (command, io) => {
         journal.close();
       }
     });
+
+  defineMarks(command, io);
 };
 
 function* statsLines({ streams, outbox, ...rest }: BufferStats): Generator<string> {

@@ -227,6 +227,18 @@ export const configSchema = z.strictObject({
         min: 100,
         max: 10_000_000,
       }),
+      replay: section(
+        {
+          examples: integer({
+            doc: "Examples that are kept of every model's past, as many of each source and day as there is room for; 0: none.",
+            default: 2_000,
+            min: 0,
+            max: 1_000_000,
+          }),
+          share: decimal({ doc: "What they weigh, of all that trains.", default: 0.2, min: 0, max: 0.9 }),
+        },
+        { doc: "What is trained on beside the newest readings, against forgetting.", default: {} },
+      ),
       minMemory: bytes({
         doc: "Memory that must be free for the rest of the device; training waits below it.",
         default: "100MiB",

@@ -16,6 +16,16 @@ export function streamFaults(stream: StreamConfig): StreamFault[] {
   return [...topicFaults(stream), ...codecFaults(stream), ...fieldFaults(stream), ...windowFaults(stream)];
 }
 
+/** A label topic is another stream that has the field. @param streams  as they are written */
+export function labelFaults({ labels }: StreamConfig, streams: Readonly<Record<string, unknown>>): StreamFault[] {
+  if (!labels) return [];
+  const said = streams[labels.stream] as { fields?: object } | undefined;
+  if (!said) return [{ path: ["labels", "stream"], ...unknown("stream", labels.stream, Object.keys(streams)) }];
+  const fields = Object.keys(said.fields ?? {});
+  if (fields.includes(labels.field)) return [];
+  return [{ path: ["labels", "field"], ...unknown("field", labels.field, fields) }];
+}
+
 function topicFaults({ topic }: StreamConfig): StreamFault[] {
   const levels = topic.split("/");
   const names = levels.flatMap((level) => /^\{([A-Za-z0-9_-]{1,64})(?:\.\.\.)?\}$/.exec(level)?.[1] ?? []);

@@ -175,6 +175,20 @@ const keep = section(
   { doc: "How long readings are kept.", default: {} },
 );
 
+const labels = section(
+  {
+    stream: id({ doc: "Stream that says it.", required: true, example: "env" }),
+    field: id({ doc: "Its field that is the label or the number.", required: true, example: "humidity" }),
+    within: duration({
+      doc: "Longest time between what is said and the newest reading of a window.",
+      default: "1m",
+    }),
+  },
+  {
+    doc: "Label topic: what the model should have said, told by another stream for the source of the same name, or for all by a source without a name. For training, where the card's target is `label` and no field of the readings holds it.",
+  },
+);
+
 const qosWords = { doc: "Quality of service.", default: 1 } as const;
 const noQos2 = "2 cannot be had: the client library confirms it before anything is on disk; 1 loses nothing";
 
@@ -234,6 +248,7 @@ export const streamSchema = section(
       default: "model",
     }),
     model: id({ doc: "Model that each window goes to. Absent: the stream is stored.", example: "mote-anomaly" }),
+    labels,
     alarm,
     publish,
     uplink: enumeration(["none", "results", "aggregates", "raw"], { doc: "What goes to the cloud.", default: "none" }),

@@ -4,26 +4,28 @@ import { join } from "node:path";
 import { writeDurably } from "../base/durable-file.ts";
 import type { Journal } from "../buffer/journal.ts";
 import { deriveKey, open, seal } from "../crypto/sealing.ts";
+import type { DriftReference } from "../train/drift.ts";
+import type { ReadingChoice } from "./training-readings.ts";
 
-/** Which readings an unfinished training is on: a resumed one must see the same. */
-export type TrainingOrder = {
-  readonly stream: string;
-  /** Sequence numbers; `until` is not included. */
-  readonly from: number;
-  readonly until: number;
+/** An unfinished training. */
+export type TrainingOrder = ReadingChoice & {
   /** Content hash of the bundle. */
   readonly bundle: string;
   /** How often it was begun: what kills its process each time is not tried for ever. */
   readonly attempts: number;
 };
 
+/** What a version's data looked like when it was made. */
+type KeptReference = { readonly bundle: string; readonly reference: DriftReference };
+
 const secretName = "training/secret";
 const secretBytes = 32;
 
 /**
- * What training keeps in the data directory: `training/<model>.checkpoint`, `.order` and `candidates/<model>`.
+ * What training keeps in the data directory: `training/<model>.checkpoint`, `.order`, `.replay` (examples that are kept),
+ * `.drift` (how they lay) and `candidates/<model>`.
  *
- * Checkpoints are made of readings. Their keys come from the storage root and a secret of their own in `state.db`:
+ * All are made of readings. Their keys come from the storage root and a secret of their own in `state.db`:
  * whoever erases readings removes both (`erase`), and none of them opens again, wherever copies of them are.
  */
 export class TrainingFiles {
@@ -40,6 +42,11 @@ export class TrainingFiles {
 
   checkpoint(model: string): string {
     return join(this.#dir, `${model}.checkpoint`);
+  }
+
+  /** Examples that are kept against forgetting. */
+  replay(model: string): string {
+    return join(this.#dir, `${model}.replay`);
   }
 
   candidate(model: string): string {
@@ -60,20 +67,40 @@ export class TrainingFiles {
 
   /** Null when there is none, or none that can be read any more. */
   async order(model: string): Promise<TrainingOrder | null> {
-    const sealed = await readFile(this.#orderFile(model)).catch(() => null);
-    const plain = sealed && open(sealed, deriveKey(await this.key(model), "order"));
-    return plain && (JSON.parse(Buffer.from(plain).toString()) as TrainingOrder);
+    const order = (await this.#read(model, "order")) as TrainingOrder | null;
+    // Those of earlier versions had one stream: their training begins anew.
+    return order?.readings ? order : null;
   }
 
-  async putOrder(model: string, order: TrainingOrder): Promise<void> {
-    const sealed = seal(Buffer.from(JSON.stringify(order)), deriveKey(await this.key(model), "order"));
+  putOrder(model: string, order: TrainingOrder): Promise<void> {
+    return this.#write(model, "order", order);
+  }
+
+  /** What later data of this version of the model are measured against; null when that is not known. */
+  async reference(model: string, bundle: string): Promise<DriftReference | null> {
+    const kept = (await this.#read(model, "drift")) as KeptReference | null;
+    return kept?.bundle === bundle ? kept.reference : null;
+  }
+
+  putReference(model: string, bundle: string, reference: DriftReference): Promise<void> {
+    return this.#write(model, "drift", { bundle, reference } satisfies KeptReference);
+  }
+
+  async #read(model: string, what: string): Promise<unknown> {
+    const sealed = await readFile(join(this.#dir, `${model}.${what}`)).catch(() => null);
+    const plain = sealed && open(sealed, deriveKey(await this.key(model), what));
+    return plain && JSON.parse(Buffer.from(plain).toString());
+  }
+
+  async #write(model: string, what: string, value: unknown): Promise<void> {
+    const sealed = seal(Buffer.from(JSON.stringify(value)), deriveKey(await this.key(model), what));
     await mkdir(this.#dir, { recursive: true, mode: 0o750 });
-    await writeDurably(this.#orderFile(model), sealed);
+    await writeDurably(join(this.#dir, `${model}.${what}`), sealed);
   }
 
   /** The training is over. */
   async done(model: string): Promise<void> {
-    await rm(this.#orderFile(model), { force: true });
+    await rm(join(this.#dir, `${model}.order`), { force: true });
     await rm(this.checkpoint(model), { force: true });
   }
 
@@ -83,9 +110,5 @@ export class TrainingFiles {
     await this.#newSecret();
     this.#secret = undefined;
     await rm(this.#dir, { recursive: true, force: true });
-  }
-
-  #orderFile(model: string): string {
-    return join(this.#dir, `${model}.order`);
   }
 }

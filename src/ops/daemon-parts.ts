@@ -10,6 +10,7 @@ import { loopPart } from "./heartbeat.ts";
  * - `models`: the model process is restarted by its host within seconds; a minute without a sign means the host is ill.
  *
  * Brokers, their certificates, disk and notifier are optional: none of them is mended by a restart.
+ * Brokers, disk, training and notifier are optional: none of them is mended by a restart.
  */
 export const daemonParts: readonly PartRule[] = [
   { name: loopPart, need: "vital" },
@@ -22,5 +23,6 @@ export const daemonParts: readonly PartRule[] = [
   { name: "cloud", need: "optional" },
   { name: "uplink", need: "optional" },
   { name: "certificates", need: "optional" },
+  { name: "training", need: "optional" },
   { name: "notifier", need: "optional" },
 ];

@@ -47,6 +47,12 @@ export const metricTable = {
   ),
   tidegate_training_running: gauge("1 while a model is trained or waits for it."),
 
+  tidegate_model_drift_index: gauge(
+    "Population stability index of a model's fields and losses since it was trained, measured at each training; above 0.25 is much.",
+    "model",
+    "column",
+  ),
+
   tidegate_commit_duration_seconds: histogram("Time of one commit, with its fsync.", commitBuckets),
   tidegate_commit_failures_total: counter("Commits that the disk did not take."),
   tidegate_buffer_bytes: gauge("Size of the journal with its write-ahead log."),

@@ -84,6 +84,11 @@ export class DataAssembly {
     this.#views = [...this.#tensors.map(bytesOf), ...lists];
   }
 
+  /** Of each array, in the order of `takeApart`. */
+  get byteLengths(): number[] {
+    return this.#views.map(({ length }) => length);
+  }
+
   add({ array, offset, bytes }: DataPart): void {
     this.#views[array]?.set(bytes, offset);
   }

@@ -80,6 +80,36 @@ export function inputColumns(
   }));
 }
 
+/** Columns of what a model saw, and of what its losses were: those of a later day are measured beside them. */
+export type DriftReference = readonly DriftColumn[];
+
+/** Name of the column of losses: no field has a name with a space. */
+export const lossColumn = "loss of an example";
+
+/**
+ * Describes what a model sees and how well it does.
+ * @param losses  one per example that no choice was made on
+ */
+export const referenceOf = (card: Card, data: DataSet, examples: Int32Array, losses?: Float64Array): DriftReference => [
+  ...inputColumns(card, data, examples).map(({ name, values }) => driftColumn(name, values)),
+  ...(losses ? [driftColumn(lossColumn, losses)] : []),
+];
+
+/** How far the columns have moved from where they lay. Columns that either side lacks are left out. */
+export function measureDrift(
+  reference: DriftReference,
+  card: Card,
+  data: DataSet,
+  examples: Int32Array,
+  losses?: Float64Array,
+): Drift[] {
+  const columns = [...inputColumns(card, data, examples), ...(losses ? [{ name: lossColumn, values: losses }] : [])];
+  return columns.flatMap(({ name, values }) => {
+    const known = reference.find((column) => column.name === name);
+    return known ? [driftOf(known, values)] : [];
+  });
+}
+
 /** Between two values in proportion, as most do (type 7 of Hyndman and Fan). NaN of nothing. */
 export function quantile(sorted: Float64Array, share: number): number {
   const at = (sorted.length - 1) * share;

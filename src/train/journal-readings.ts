@@ -11,6 +11,9 @@ export type ReadingQuery = {
   /** ms UTC; `to` is not included. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+  /** Sequence numbers; `until` is not included. */
+  readonly fromNumber?: number | undefined;
+  readonly until?: number | undefined;
 };
 
 /** What readings are read from: the running journal, or a store that was opened for it. */
@@ -32,8 +35,9 @@ export async function* readingSlices(from: ReadingStore, query: ReadingQuery): A
   const sources = await from.sourcesOf(query.stream);
   const wanted = query.sources && new Set(query.sources);
   const isWanted = sources.map((source) => wanted?.has(renderSource(source)) ?? true);
-  for (let at = 0; ; ) {
-    const frames = await from.read(query.stream, { from: at, fromTs, toTs, limit: sliceReadings });
+  const end = query.until === undefined ? {} : { to: query.until };
+  for (let at = query.fromNumber ?? 0; ; ) {
+    const frames = await from.read(query.stream, { from: at, fromTs, toTs, limit: sliceReadings, ...end });
     const last = frames.at(-1);
     if (!last) return;
     at = last.first + last.count;

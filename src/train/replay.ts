@@ -1,7 +1,8 @@
 import { TidegateError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
-import { sizeOf, type Tensor, type TensorData } from "../base/tensor.ts";
+import { sizeOf, type Tensor } from "../base/tensor.ts";
 import type { DataSet, Split } from "./data-set.ts";
+import { emptyLike, isAlike, joinData, joined } from "./join-data.ts";
 import { withManifest } from "./manifest.ts";
 
 const dayMs = 86_400_000;
@@ -79,68 +80,26 @@ export function withReplay(
   older: DataSet,
   share: number,
 ): { data: DataSet; split: Split } {
-  if (JSON.stringify([newer.inputs, newer.target]) !== JSON.stringify([older.inputs, older.target]))
+  if (!isAlike(newer, older))
     throw new TidegateError("DATA_UNUSABLE", {
       what: "the kept examples",
       reason: "they were made for a model with other inputs or targets",
       remedy: "Begin a new reservoir for this model.",
     });
   const count = newer.first.length;
-  const rows = sharedRows(newer);
-  const sources = newer.source.reduce((most, source) => Math.max(most, source + 1), 0);
-  const places = newer.place.reduce((most, place) => Math.max(most, place), 0) + newer.reach;
   const sum = (weights: Float32Array): number => weights.reduce((total, weight) => total + weight, 0);
   const trained = split.train.reduce((total, example) => total + (newer.weights[example] as number), 0);
   const factor = (trained * share) / ((1 - share) * (sum(older.weights) || 1));
-  const both = {
-    ...newer,
-    data: Object.fromEntries(
-      Object.entries(newer.data).map(([name, each]) => [name, joinedRows(each, older.data[name] as Tensor)]),
-    ),
-    first: joined(
-      newer.first,
-      older.first.map((first) => first + rows),
-    ),
-    place: joined(
-      newer.place,
-      older.place.map((place) => place + places),
-    ),
-    weights: joined(
-      newer.weights,
-      older.weights.map((weight) => weight * factor),
-    ),
-    source: joined(
-      newer.source,
-      older.source.map((source) => source + sources),
-    ),
-    ts: joined(newer.ts, older.ts),
-    marked: joined(newer.marked, older.marked),
-  };
-  const { from, readings, streams } = newer.manifest;
-  const data = withManifest(both, `${from}, with replay`, readings + older.manifest.readings, [
-    ...streams,
-    ...older.manifest.streams,
-  ]);
+  const weighed = { ...older, weights: older.weights.map((weight) => weight * factor) };
+  const data = joinData(newer, weighed, `${newer.manifest.from}, with replay`);
   const old = Int32Array.from(older.first, (_, i) => count + i);
   return { data, split: { ...split, train: joined(split.train, old) } };
-}
-
-/** One array behind the other. */
-function joined<T extends Numbers>(a: T, b: T): T {
-  const both = emptyLike(a, a.length + b.length);
-  both.set(a as never);
-  both.set(b as never, a.length);
-  return both as unknown as T;
 }
 
 /** Rows that an example reads, from its first on. */
 function extentOf({ inputs, target }: DataSet): number {
   const reads = [...Object.values(inputs), ...(target && "data" in target ? [target] : [])];
   return Math.max(1, ...reads.map(({ offset = 0, span = 1 }) => offset + span));
-}
-
-function sharedRows({ data }: DataSet): number {
-  return Math.max(0, ...Object.values(data).map(({ dims }) => dims[0] ?? 0));
 }
 
 function rowsOf(all: Tensor, rows: readonly number[]): Tensor {
@@ -154,15 +113,3 @@ function rowsOf(all: Tensor, rows: readonly number[]): Tensor {
   });
   return { ...all, dims, data } as Tensor;
 }
-
-function joinedRows(a: Tensor, b: Tensor): Tensor {
-  const dims = [(a.dims[0] ?? 0) + (b.dims[0] ?? 0), ...a.dims.slice(1)];
-  if (a.type === "string" || b.type === "string")
-    return { type: "string", dims, data: [...(a.data as string[]), ...(b.data as string[])] };
-  return { ...a, dims, data: joined(a.data, b.data as typeof a.data) } as Tensor;
-}
-
-type Numbers = Exclude<TensorData[keyof TensorData], string[]>;
-
-const emptyLike = (like: Numbers, length: number): Float32Array =>
-  new (like.constructor as Float32ArrayConstructor)(length);

@@ -8,11 +8,12 @@ import { open, seal } from "../crypto/sealing.ts";
 import { decodeBody, encodeFrame, type FrameHead, FrameReader } from "../inference/framing.ts";
 import type { Sealer } from "./checkpoint.ts";
 import { DataAssembly, type DataHead } from "./data-transfer.ts";
+import { ReplayFile } from "./replay-file.ts";
 import { splitOf } from "./splits.ts";
+import { StreamsData } from "./streams-data.ts";
 import { trainerKinds } from "./trainer-child.ts";
 import type { ReadingSlice, TrainingEvent, TrainingJob } from "./training-job.ts";
 import { work } from "./training-work.ts";
-import { WindowData } from "./window-data.ts";
 
 // The entry of the trainer process: one job, then it ends. It takes the job and its readings as frames on file
 // descriptor 3 and tells how it gets on; readings are taken as fast as they are made into examples, and no faster.
@@ -42,7 +43,7 @@ const gc = runInNewContext("gc") as (options: { type: "minor" }) => void;
 const collect = (): void => gc({ type: "minor" });
 
 let job: TrainingJob | undefined;
-let readings: WindowData | undefined;
+let readings: StreamsData | undefined;
 let given: DataAssembly | undefined;
 let told = 0;
 
@@ -50,13 +51,11 @@ function receive(head: FrameHead, body: Uint8Array): void {
   switch (head.kind) {
     case trainerKinds.job:
       job = decodeBody(body) as TrainingJob;
-      if (job.data) readings = new WindowData({ ...job.data, card: job.card, seed: job.settings.seed });
+      if (job.data) readings = new StreamsData(job.card, job.data, job.settings.seed);
       return;
-    case trainerKinds.readings: {
-      const { frame, sources } = decodeBody(body) as ReadingSlice;
-      readings?.frame(frame, sources);
+    case trainerKinds.readings:
+      readings?.frame(decodeBody(body) as ReadingSlice);
       return;
-    }
     case trainerKinds.dataHead:
       given = new DataAssembly(decodeBody(body) as DataHead);
       return;
@@ -75,7 +74,8 @@ async function train(): Promise<void> {
   given = undefined;
   const sealer = sealerOf(job.checkpoint?.key);
   const split = splitOf(data, job.settings.seed, job.shares);
-  const result = await work(job, data, split, { signal: stop.signal, sealer, tell, collect });
+  const replay = job.replay && new ReplayFile(job.replay.file, sealerOf(job.replay.key));
+  const result = await work(job, data, split, { signal: stop.signal, sealer, replay, tell, collect });
   say(trainerKinds.result, result);
 }
 

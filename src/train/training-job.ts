@@ -6,14 +6,16 @@ import type { Calibration } from "./calibrate.ts";
 import type { Standing } from "./circumstances.ts";
 import type { ReferenceEvents } from "./compare.ts";
 import type { DataManifest } from "./data-set.ts";
+import type { Drift, DriftReference } from "./drift.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { GateDecision, GateRule } from "./gate.ts";
 import type { GateLimits } from "./gates.ts";
+import type { ReplaySettings } from "./kept-examples.ts";
 import type { TrainingSettings } from "./schedule.ts";
 import type { Shares } from "./splits.ts";
+import type { StreamData } from "./streams-data.ts";
 import type { TrainingOutcome, TrainingProgress } from "./trainer.ts";
 import type { EpochFigures } from "./trainer-state.ts";
-import type { WindowDataOptions } from "./window-data.ts";
 
 /** What a trainer process is asked to do. A plain object: it crosses the border of processes. */
 export type TrainingJob = {
@@ -23,8 +25,12 @@ export type TrainingJob = {
   /** model.onnx of the version that shipped, which an anchor holds the weights to. Default: `model`. */
   readonly shipped?: Uint8Array;
   readonly settings: TrainingSettings;
-  /** How readings become examples, when readings follow; absent: a data set follows. */
-  readonly data?: Omit<WindowDataOptions, "seed" | "card">;
+  /** How the readings of each stream become examples, when readings follow; absent: a data set follows. */
+  readonly data?: readonly StreamData[];
+  /** Examples of old that are trained on too, and from which those of the next training are chosen. */
+  readonly replay?: ReplayOrder;
+  /** What the version in use was trained on, to be measured against. */
+  readonly drift?: DriftReference;
   /** Parts of the split. Default: by time, else by content, 60 to 10 to 15 to 15. */
   readonly shares?: Shares;
   /** Known events that no training sees: what candidate and version in use are tried on beside the newest slice. */
@@ -51,6 +57,12 @@ export type CheckpointOrder = {
    * else. `fresh`: begin anew.
    */
   readonly resume: "auto" | "require" | "fresh";
+};
+
+export type ReplayOrder = ReplaySettings & {
+  readonly file: string;
+  /** Seals it; absent: it is written as it is. */
+  readonly key?: Uint8Array;
 };
 
 /** One slice of a stream's readings. @see Frame */
@@ -90,6 +102,10 @@ export type TrainingResult = {
   /** Absent when nothing was learnt, or when it was stopped. */
   readonly candidate?: Candidate;
   readonly manifest: DataManifest;
+  /** How far the data have moved from what the version in use was trained on; empty when that is not known. */
+  readonly drift: readonly Drift[];
+  /** What later data are to be measured against, when the candidate or the version in use goes on. */
+  readonly reference: { readonly candidate: DriftReference; readonly active: DriftReference };
   readonly engine: string;
   readonly seconds: number;
 };

@@ -12,10 +12,13 @@ import { type Circumstances, describeCpu, sha256, standingOf } from "./circumsta
 import { balanceClasses } from "./class-balance.ts";
 import { compareVersions } from "./compare.ts";
 import type { DataSet, Split } from "./data-set.ts";
+import { measureDrift, referenceOf } from "./drift.ts";
 import { evaluate } from "./evaluate.ts";
 import { fitStatistics } from "./fit.ts";
-import { decide } from "./gate.ts";
+import { decide, type Paired } from "./gate.ts";
 import { closedGate, readDevice } from "./gates.ts";
+import { keepExamples, mixKept } from "./kept-examples.ts";
+import type { ReplayFile } from "./replay-file.ts";
 import { Trainer, type TrainingHooks, type TrainingOutcome } from "./trainer.ts";
 import type { TrainerState } from "./trainer-state.ts";
 import type { Candidate, TrainingEvent, TrainingJob, TrainingResult } from "./training-job.ts";
@@ -24,6 +27,7 @@ import { trainedTensors } from "./training-plan.ts";
 export type WorkHooks = {
   readonly signal: AbortSignal;
   readonly sealer?: Sealer | undefined;
+  readonly replay?: ReplayFile | undefined;
   /** Frees what nobody refers to any more. */
   readonly collect?: (() => void) | undefined;
   tell(event: TrainingEvent): void;
@@ -42,14 +46,18 @@ const saveApart = 1_000;
  *
  * @throws TidegateError CARD_UNTRAINABLE, MODEL_UNTRAINABLE, DATA_UNUSABLE, DATA_TOO_LITTLE, CHECKPOINT_MISMATCH, …
  */
-export async function work(job: TrainingJob, given: DataSet, split: Split, hooks: WorkHooks): Promise<TrainingResult> {
+export async function work(job: TrainingJob, given: DataSet, whole: Split, hooks: WorkHooks): Promise<TrainingResult> {
   const { card, settings, threads } = job;
-  const data = settings.balance ? balanceClasses(card, given, split.train) : given;
+  const newer = settings.balance ? balanceClasses(card, given, whole.train) : given;
+  const kept = (await hooks.replay?.read()) ?? null;
+  const mixed = mixKept(newer, whole, kept, job.replay ?? { examples: 0, share: 0 });
+  const { data, split } = mixed;
   const began = performance.now();
   const parts = Object.fromEntries(Object.entries(split).map(([name, { length }]) => [name, length]));
-  hooks.tell({ event: "data", manifest: data.manifest, parts });
+  hooks.tell({ event: "data", manifest: data.manifest, parts: { ...parts, replayed: mixed.replayed } });
   const model = decodeModel(job.model, card.name);
-  await fitStatistics(model, card, data, split.train, { threads });
+  // Statistics follow the newest readings: what is replayed teaches weights alone.
+  await fitStatistics(model, card, data, whole.train, { threads });
   const trainer = await Trainer.open({
     card,
     model,
@@ -60,7 +68,7 @@ export async function work(job: TrainingJob, given: DataSet, split: Split, hooks
     load: (bytes) => loadSession(bytes, { threads, logSeverity: 4 }),
   });
   try {
-    const engine = `tidegate ${job.version}, onnxruntime ${runtimeVersion}, node ${process.version}`;
+    const engine = engineOf(job);
     const circumstances: Circumstances = {
       model: sha256(job.model),
       graph: sha256(encodeModel(trainer.graph.model)),
@@ -77,13 +85,17 @@ export async function work(job: TrainingJob, given: DataSet, split: Split, hooks
     const { ended, best, history, fault } = outcome;
     if (ended !== "stopped") await file?.remove();
     const learnt = ended !== "stopped" && best !== null ? withWeights(model, trainer, outcome) : undefined;
+    const measured = learnt && (await measure(learnt, job, data, split));
+    if (job.replay && hooks.replay && ended !== "stopped")
+      await hooks.replay.write(keepExamples(data, split, job.replay, settings.seed));
     return {
       ended,
       best,
       history,
       ...(fault ? { fault: fault.toJSON() } : {}),
-      ...(learnt ? { candidate: await measured(learnt, job, data, split) } : {}),
+      ...(measured ? { candidate: measured.candidate } : {}),
       manifest: data.manifest,
+      ...drifts(job, given, measured?.losses),
       engine,
       seconds: (performance.now() - began) / 1000,
     };
@@ -92,8 +104,33 @@ export async function work(job: TrainingJob, given: DataSet, split: Split, hooks
   }
 }
 
+/** What trains: written into cards and checkpoints. */
+export const engineOf = ({ version }: Pick<TrainingJob, "version">): string =>
+  `tidegate ${version}, onnxruntime ${runtimeVersion}, node ${process.version}`;
+
+/** All examples tell of the inputs, those of the test alone of the losses. */
+function drifts(
+  { card, drift }: TrainingJob,
+  data: DataSet,
+  losses: Paired | undefined,
+): Pick<TrainingResult, "drift" | "reference"> {
+  const all = Int32Array.from(data.first, (_, example) => example);
+  return {
+    drift: drift ? measureDrift(drift, card, data, all, losses?.active) : [],
+    reference: {
+      candidate: referenceOf(card, data, all, losses?.candidate),
+      active: referenceOf(card, data, all, losses?.active),
+    },
+  };
+}
+
 /** Gives the new model its threshold, and measures and judges it beside the one in use on examples that neither has seen. */
-async function measured(model: ModelProto, job: TrainingJob, data: DataSet, split: Split): Promise<Candidate> {
+async function measure(
+  model: ModelProto,
+  job: TrainingJob,
+  data: DataSet,
+  split: Split,
+): Promise<{ candidate: Candidate; losses: Paired }> {
   const { card, threads, reference, settings } = job;
   const calibration = await calibrate(model, card, data, split.calibration, { threads });
   const active = decodeModel(job.model, card.name);
@@ -103,7 +140,7 @@ async function measured(model: ModelProto, job: TrainingJob, data: DataSet, spli
   ] as const;
   const evidence = await compareVersions(...versions, data, split.test, reference, { threads });
   const uncalibrated = calibration?.outcome === "kept" ? calibration.reason : undefined;
-  return {
+  const candidate: Candidate = {
     model: encodeModel(model),
     ...(calibration ? { calibration } : {}),
     evaluation: await evaluate(model, card, data, split.test, { threads }),
@@ -111,6 +148,7 @@ async function measured(model: ModelProto, job: TrainingJob, data: DataSet, spli
     baselines: baselinesOf(card, data, split),
     gate: decide({ ...evidence, uncalibrated }, { ...job.gate, seed: settings.seed }),
   };
+  return { candidate, losses: evidence.losses };
 }
 
 /** Weights of the shipped version, when it has the same tensors: a version of another shape is no anchor. */

@@ -6,7 +6,7 @@ import { Pipeline } from "../preprocess/pipeline.ts";
 import type { PipelineConfig } from "../preprocess/pipeline-options.ts";
 import type { WindowOptions } from "../preprocess/window.ts";
 import type { DataSet } from "./data-set.ts";
-import { withManifest } from "./manifest.ts";
+import { type RawDataSet, withManifest } from "./manifest.ts";
 import { RowStore } from "./row-store.ts";
 import { type Mark, MarkTable, type ValueSeries, ValueTable } from "./time-table.ts";
 import { WindowExamples } from "./window-examples.ts";
@@ -160,6 +160,25 @@ export class WindowData {
 
   /** @throws TidegateError DATA_UNUSABLE: no example, labels out of range, one class alone */
   finish(): DataSet {
+    const { name } = this.#options.stream;
+    return this.#told(this.#examples().finish(`stream ${name}`));
+  }
+
+  /** As one part of what several streams give: it may have examples of one class alone. Null: it has none. */
+  finishPart(): DataSet | null {
+    const { name } = this.#options.stream;
+    const examples = this.#examples();
+    return examples.count === 0 ? null : this.#told(examples.finish(`stream ${name}`, true));
+  }
+
+  #told(raw: RawDataSet): DataSet {
+    const { name } = this.#options.stream;
+    const sources = [...this.#names].sort();
+    const streams = [{ stream: name, sources, from: this.#from, to: this.#to }];
+    return withManifest(raw, `stream ${name}`, this.#readings, streams);
+  }
+
+  #examples(): WindowExamples {
     const { card, stream, labels } = this.#options;
     const { size } = stream.window ?? windowOf(card);
     const examples = new WindowExamples(card, size, memoryOf(stream.config));
@@ -178,10 +197,7 @@ export class WindowData {
         isMarked: (from, to) => this.#marks.touches(source, from, to),
       });
     }
-    const raw = examples.finish(`stream ${stream.name}`);
-    const sources = [...this.#names].sort();
-    const streams = [{ stream: stream.name, sources, from: this.#from, to: this.#to }];
-    return withManifest(raw, `stream ${stream.name}`, this.#readings, streams);
+    return examples;
   }
 
   #event(source: string, ts: number, value: number): void {

@@ -46,6 +46,10 @@ export class WindowExamples {
     this.numbers = this.#isSpan() || this.#isRow() ? this.#width : size * this.#width;
   }
 
+  get count(): number {
+    return this.#examples.length;
+  }
+
   /** Takes a run; it is kept. */
   add(run: Run, labels: RunLabels): void {
     const { target } = this.#card;
@@ -72,8 +76,8 @@ export class WindowExamples {
     this.#rows += ts.length;
   }
 
-  /** @throws TidegateError DATA_UNUSABLE */
-  finish(what: string): RawDataSet {
+  /** @param isPart  whether all is there, and of more than one class, is looked at by whoever puts parts together @throws TidegateError DATA_UNUSABLE */
+  finish(what: string, isPart = false): RawDataSet {
     const { target } = this.#card;
     const count = this.#examples.length;
     const rows = new Float32Array(this.#rows * this.#width);
@@ -84,7 +88,7 @@ export class WindowExamples {
     }
     const place = Int32Array.from(this.#examples, ({ first }) => first);
     const own = this.#targets.length > 0 || count === 0 ? Float64Array.from(this.#targets) : undefined;
-    checkTargets(this.#card, what, count, target?.kind === "next" ? undefined : own);
+    if (!isPart) checkTargets(this.#card, what, count, target?.kind === "next" ? undefined : own);
     return {
       ...this.#tensors(rows, place, own),
       place,

@@ -26,12 +26,17 @@ type Report = {
 };
 
 /** A daemon whose stream runs `series`, with readings in its buffer. */
-async function trained(site: Site, card: Record<string, unknown> = {}, training: Record<string, unknown> = {}) {
+async function trained(
+  site: Site,
+  card: Record<string, unknown> = {},
+  training: Record<string, unknown> = {},
+  streams: Record<string, object> = {},
+) {
   const models = emptyFolder();
   mkdirSync(models, { recursive: true });
   await writeSeriesBundle(models, card);
   const daemon = daemonAt(site.broker.url, {
-    streams: { tank },
+    streams: { tank, ...streams },
     models: { dir: models },
     training: { minMemory: "1MiB", maxLoad: 100, jitter: "0s", ...training },
   });
@@ -128,6 +133,102 @@ describeReal("the daemon trains its models on its own buffer", () => {
     await daemon.stop();
     await ended;
   }, 120_000);
+
+  it("trains on every stream that runs the model, with what it kept of the past, and tells of drift", async () => {
+    const site = await openSite();
+    const second = { tank2: { ...tank, topic: "basins/{tank}" } };
+    const { daemon } = await trained(site, {}, {}, second);
+    const events: { event?: string; manifest?: { streams: { stream: string }[] }; parts?: Record<string, number> }[] =
+      [];
+    const hear = (item: unknown) => void events.push(item as (typeof events)[number]);
+    const data = () => events.filter(({ event }) => event === "data").at(-1);
+    await ask(daemon, { stream: "tank" }, hear);
+    expect(data()?.parts?.replayed).toBe(0);
+    // Later, and higher, on the second stream alone.
+    const base = 1_700_000_000_000 + 2 * 3_600_000;
+    for (let i = 0; i < 1_500; i++)
+      await site.sensors.raw("basins/c", JSON.stringify({ ts: base + i * 1_000, level: 7 + Math.sin(i / 5) }));
+    await daemon.eventually(({ streams }) => streams.tank2?.stored === 1_500, "stored all readings");
+    await ask(daemon, { settings: { epochs: 2 } }, hear);
+    expect(
+      data()
+        ?.manifest?.streams.map(({ stream }) => stream)
+        .sort(),
+    ).toEqual(["tank", "tank2"]);
+    expect(data()?.parts?.replayed).toBeGreaterThan(100);
+    const { health, trainings } = (await daemon.status()) as unknown as {
+      health: { parts: { training: { state: string; reason: string } } };
+      trainings: { drift: { series: { name: string; psi: number }[] } };
+    };
+    expect(trainings.drift.series.find(({ name }) => name === "level")?.psi).toBeGreaterThan(0.25);
+    expect(health.parts.training).toMatchObject({
+      state: "degraded",
+      reason: expect.stringMatching(/level has drifted/),
+    });
+    const kept = readFileSync(join(daemon.dataDir, "training", "series.replay"));
+    expect(kept.includes("windows")).toBe(false);
+  }, 120_000);
+
+  it("takes its targets from a label topic", async () => {
+    const site = await openSite();
+    const labelled = {
+      task: "regression",
+      target: { kind: "label" },
+      window: { size: 8, hop: 1 },
+    };
+    const inspections = { topic: "inspections/{tank}", fields: { grade: "grade" }, timestamp: "ts" };
+    const streams = { tank: { ...tank, labels: { stream: "said", field: "grade", within: "2s" } }, said: inspections };
+    const { daemon } = await trained(site, labelled, {}, streams);
+    await expect(ask(daemon, {})).rejects.toMatchObject({ code: "DATA_UNUSABLE" });
+    for (let i = 8; i < 600; i += 3)
+      await site.sensors.raw("inspections/a", JSON.stringify({ ts: 1_700_000_000_000 + i * 1_000, grade: i % 7 }));
+    await daemon.eventually(({ streams: all }) => all.said?.stored === 198, "stored all labels");
+    let parts: Record<string, number> = {};
+    await ask(daemon, { settings: { epochs: 1 } }, (item) => {
+      const { event, parts: told } = item as { event: string; parts: Record<string, number> };
+      if (event === "data") parts = told;
+    });
+    // Windows of tank a alone have a label; nearly each of them, since one is at most 2 s away.
+    const examples = Object.values(parts).reduce((a, b) => a + b, 0);
+    expect(examples).toBeGreaterThan(500);
+    expect(examples).toBeLessThan(600);
+  }, 120_000);
+
+  it("takes its targets from operators' marks, which are kept sealed", async () => {
+    const classes = {
+      task: "classification",
+      labels: ["calm", "rough"],
+      loss: { kind: "binaryCrossEntropy", output: "foretold" },
+      target: { kind: "label" },
+    };
+    const { daemon } = await trained(await openSite(), classes);
+    const client = await ControlClient.connect(daemon.socket);
+    atEnd(() => client.close());
+    const start = 1_700_000_000_000;
+    for (const [label, from] of [
+      ["calm", 0],
+      ["rough", 150_000],
+      ["calm", 300_000],
+      ["rough", 450_000],
+    ] as const)
+      await client.call("marks.add", {
+        stream: "tank",
+        source: "b",
+        from: start + from,
+        to: start + from + 99_000,
+        label,
+      });
+    let parts: Record<string, number> = {};
+    await ask(daemon, { settings: { epochs: 1 } }, (item) => {
+      const { event, parts: told } = item as { event: string; parts: Record<string, number> };
+      if (event === "data") parts = told;
+    });
+    // Each mark holds a hundred windows of tank b; between two parts of the split some are left out.
+    const examples = Object.values(parts).reduce((a, b) => a + b, 0);
+    expect(examples).toBeGreaterThan(340);
+    expect(examples).toBeLessThanOrEqual(400);
+    expect(await client.call("marks.remove", { stream: "tank" })).toBe(4);
+  }, 60_000);
 
   it("refuses what cannot be trained and goes on running it", async () => {
     const { daemon } = await trained(await openSite(), { train: undefined });

@@ -96,7 +96,7 @@ export const seriesJob = (differing: Partial<TrainingJob> = {}): TrainingJob => 
     card,
     model: seriesModel(),
     settings: card.train,
-    data: { stream: { name: "tank", fields: ["level"], config: tankStream() } },
+    data: [{ stream: { name: "tank", fields: ["level"], config: tankStream() } }],
     threads: 1,
     limits: {},
     version: "0.1.0",

@@ -4,7 +4,8 @@ import { systemClock } from "../../base/clock.ts";
 import { TidegateError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import type { LoadedConfig } from "../../config/load.ts";
-import { type TrainingReport, Trainings } from "../../gateway/trainings.ts";
+import type { TrainingReport } from "../../gateway/training-report.ts";
+import { Trainings } from "../../gateway/trainings.ts";
 import { ModelHost } from "../../inference/model-host.ts";
 import { ControlClient } from "../../ops/control-client.ts";
 import { trainBundle } from "../../train/train-bundle.ts";
@@ -112,8 +113,8 @@ export async function trainOnFiles(
       onEvent,
     }),
   );
-  const { candidate: _candidate, ...result } = whole;
-  const report = { model: card.name, stream: data.manifest.from, version: card.version, result };
+  const { candidate: _candidate, reference: _reference, ...result } = whole;
+  const report = { model: card.name, streams: [data.manifest.from], version: card.version, result };
   const faults = result.fault ? [result.fault.message] : [];
   if (result.ended === "stopped") return { ...report, outcome: "stopped", reasons: [] };
   if (!candidate) return { ...report, outcome: "diverged", reasons: faults };

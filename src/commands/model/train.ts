@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { TidegateError } from "../../base/errors.ts";
-import type { TrainingReport } from "../../gateway/trainings.ts";
+import type { TrainingReport } from "../../gateway/training-report.ts";
 import { renderTable } from "../terminal/table.ts";
 import { answer, type Io, numberOption } from "../verb.ts";
 import { type DataOptions, filesOf, withDataOptions } from "./data-options.ts";

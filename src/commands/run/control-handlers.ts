@@ -35,10 +35,28 @@ export function controlHandlers(daemon: {
         signal,
         onEvent: (event) => void emit(event).catch(() => {}),
       }),
+    "marks.add": async (params) => daemon.gateway().trainings.marks.add(parse("marks.add", markSchema, params)),
+    "marks.list": async (params) => daemon.gateway().trainings.marks.list(parse("marks.list", markQuerySchema, params)),
+    "marks.remove": async (params) =>
+      daemon.gateway().trainings.marks.remove(parse("marks.remove", markQuerySchema, params)),
     "dead.list": async ({ limit, before }) =>
       (await journal().dead(Number(limit ?? 50), before as number | undefined)).map(asText),
     "dead.remove": async ({ ids }) => journal().removeDead(ids as number[] | "all"),
   };
+}
+
+const markQuerySchema = z.object({
+  stream: z.string().optional(),
+  source: z.string().optional(),
+  from: z.number().optional(),
+  to: z.number().optional(),
+});
+const markSchema = markQuerySchema.required().extend({ label: z.string().min(1).max(64) });
+
+function parse<T>(method: string, schema: z.ZodType<T>, params: Record<string, unknown>): T {
+  const { success, data, error } = schema.safeParse(params);
+  if (!success) throw new TidegateError("USAGE", { detail: `${method}: ${z.prettifyError(error)}` });
+  return data;
 }
 
 const querySchema = z.object({

@@ -73,6 +73,10 @@ export function metricSources(
     tidegate_model_process_restarts_total: () => status().modelProcess.restarts,
     tidegate_trainings_total: () =>
       status().trainings.outcomes.map(({ model, outcome, count }) => [[model, outcome], count] as const),
+    tidegate_model_drift_index: () =>
+      Object.entries(status().trainings.drift).flatMap(([model, columns]) =>
+        columns.map(({ name, psi }) => [[model, name], psi] as const),
+      ),
     tidegate_training_running: () => (status().trainings.doing ? 1 : 0),
     tidegate_buffer_bytes: buffered(({ fileBytes, walBytes }) => fileBytes + walBytes),
     tidegate_buffer_wal_bytes: buffered(({ walBytes }) => walBytes),
