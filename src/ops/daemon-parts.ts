@@ -9,8 +9,7 @@ import { loopPart } from "./heartbeat.ts";
  *   five minutes without a sign is it taken for dead, since a restart could not open the same disk any sooner.
  * - `models`: the model process is restarted by its host within seconds; a minute without a sign means the host is ill.
  *
- * Brokers, their certificates, disk and notifier are optional: none of them is mended by a restart.
- * Brokers, disk, training and notifier are optional: none of them is mended by a restart.
+ * Brokers, their certificates, disk, training and notifier are optional: none of them is mended by a restart.
  */
 export const daemonParts: readonly PartRule[] = [
   { name: loopPart, need: "vital" },
