@@ -260,6 +260,20 @@ export const errorTable = {
     help: "`tidegate keys trust` names the keys that are trusted.",
   },
 
+  // control
+  DOCUMENT_REFUSED: {
+    kind: "deny",
+    exit: 65,
+    message: "a signed document ({what}) was refused: {reason}",
+    help: "`tidegate audit ls` at the gateway tells more; `tidegate policy test` explains what the policy allows.",
+  },
+  POLICY_INVALID: {
+    kind: "config",
+    exit: 78,
+    message: "the policy {file} has {count} fault(s)",
+    help: "Mend what is listed; docs/guides/policy.md shows a policy.",
+  },
+
   // ops
   CONTROL_UNAVAILABLE: {
     kind: "retry",

@@ -3,6 +3,7 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
+import type { AuditCheck, AuditHead, AuditRow } from "./audit-rows.ts";
 import type { BufferStats, Commit, KeptLetter, OutboxEntry, OutboxLane, Range, StreamState } from "./commit.ts";
 import type { Answer, Question, StoreCall } from "./journal-thread.ts";
 import type { Store, StoreEvent, StoreOptions } from "./store.ts";
@@ -150,6 +151,31 @@ export class Journal implements Component {
 
   async statePut(name: string, value: Uint8Array): Promise<void> {
     await this.#call("statePut", name, value);
+  }
+
+  /** Adds an entry to the audit log; durable when it resolves. */
+  auditAppend(body: Uint8Array): Promise<AuditHead> {
+    return this.#call("auditAppend", body) as Promise<AuditHead>;
+  }
+
+  /** Entries of the audit log, newest first. */
+  auditRead(limit: number, before?: number): Promise<AuditRow[]> {
+    return this.#call("auditRead", limit, before) as Promise<AuditRow[]>;
+  }
+
+  auditHead(): Promise<AuditHead> {
+    return this.#call("auditHead") as Promise<AuditHead>;
+  }
+
+  /** Checks the whole audit log, slice by slice, so that commits get between. */
+  async auditVerify(): Promise<AuditCheck> {
+    let [entries, from]: [number, AuditHead | null] = [0, null];
+    for (;;) {
+      const slice = (await this.#call("auditCheck", from)) as ReturnType<Store["auditCheck"]>;
+      entries += slice.entries;
+      if (slice.isEnd) return { entries, head: slice.at, fault: slice.fault };
+      from = slice.at;
+    }
   }
 
   /** Resolves when the thread has got to it: what it was asked before is done. */

@@ -49,7 +49,8 @@ export const sequenceOf = (id: number): number => id % maxSequence;
  */
 export const firstNumber = (epoch: number): number => Math.min(epoch - 1, 31) * 2 ** 38;
 
-/** Schema of state.db: wrapped keys and small values that are never set aside. */
+/** Schema of state.db: wrapped keys and small values that are never set aside, and the audit log (`AuditRows`). */
 export const stateMigrations: readonly string[] = [
   "CREATE TABLE value (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;",
+  "CREATE TABLE audit (n INTEGER PRIMARY KEY, hash BLOB NOT NULL, body_sealed BLOB NOT NULL);",
 ];

@@ -48,6 +48,15 @@ export class StateFile implements WrappedKeyStore {
     this.put(name, Buffer.from(String(value)));
   }
 
+  prepareAll<K extends string>(table: Readonly<Record<K, string>>): Record<K, Statement> {
+    return this.#db.prepareAll(table);
+  }
+
+  /** All of it or nothing. */
+  transaction<T>(work: () => T): T {
+    return this.#db.transaction(work);
+  }
+
   /** The log is moved into the file, so that a deleted key leaves no copy behind. */
   checkpoint(): boolean {
     return this.#db.checkpoint();

@@ -6,6 +6,7 @@ import { deriveKey, open, seal } from "../crypto/sealing.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
 import { lockFile } from "../drivers/sqlite.ts";
 import { AgeClock } from "./age-clock.ts";
+import { type AuditHead, AuditRows } from "./audit-rows.ts";
 import { BufferFile, type Heritage, logShare } from "./buffer-file.ts";
 import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
 import { stateOf } from "./dictionary.ts";
@@ -58,6 +59,7 @@ export class Store {
   readonly #state: StateFile;
   readonly #keys: StorageKeys;
   readonly #age: AgeClock;
+  readonly #audit: AuditRows;
   #buffer: BufferFile;
 
   /** @throws TidegateError DATA_DIR_IN_USE, KEY_WRONG, STORAGE_UNREADABLE, STORAGE_FAILED */
@@ -74,6 +76,7 @@ export class Store {
       state = this.#sparing(() => new StateFile(join(dir, "state.db"), synchronous));
       this.#state = state;
       this.#keys = new StorageKeys(storageRoot, state);
+      this.#audit = new AuditRows(state, (name) => this.#stateKey(name));
       this.#buffer = this.#sparing(() => this.#open());
       this.#age = new AgeClock(this.#buffer.ledger.savedAge, Date.now(), performance.now());
       keepReserve(this.#reserve);
@@ -226,6 +229,14 @@ export class Store {
   statePut(name: string, value: Uint8Array): void {
     this.#state.put(`value/${name}`, seal(value, this.#stateKey(name)));
   }
+
+  auditAppend = (body: Uint8Array): AuditHead => this.#audit.append(body);
+
+  auditRead = (limit: number, before?: number) => this.#audit.read(limit, before);
+
+  auditHead = (): AuditHead => this.#audit.head;
+
+  auditCheck = (from: AuditHead | null) => this.#audit.check(from);
 
   /** state.db outlives every epoch of buffer.db: its values have one of their own. */
   #stateKey(name: string): Uint8Array {
