@@ -1,5 +1,7 @@
+import { sizeOf } from "../base/tensor.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
-import { reach, type Slide, slideAttributes, tapsOf } from "./slide.ts";
+import { int64s } from "../onnx/tensor-proto.ts";
+import type { Slide } from "./slide.ts";
 
 /** A convolution as its kernel sees it: two tensors that slide over each other, and how many channels meet. */
 export type Meeting = {
@@ -15,97 +17,102 @@ export type Meeting = {
 
 /**
  * The gradient of a convolution's kernel: for each pair of channels and each tap, the sum over batch and places of what
- * the tap sees times what belongs to the place.
+ * the tap sees times what belongs to the place. That is a product of matrices with a row for each channel and tap, and a
+ * column for each position and example.
+ *
+ * Along an axis either side can be laid out for the taps: what they see at each place, or the places that see each input.
+ * What gives the fewer rows is moved, so that memory grows by the width of a kernel rather than by its area.
  *
  * @returns [places, channels / group, …kernel]
  */
 export function kernelGradient(g: GraphBuilder, meeting: Meeting): Value {
-  const { slides, group, channels, places, small } = meeting;
-  const gradient = group === 1 ? byProducts(g, meeting) : byConvolution(g, meeting);
-  return g.know(gradient, {
-    type: small.type,
-    shape: [places, channels / group, ...slides.map(({ kernel }) => kernel)],
-  });
+  const { large, small, slides, group, channels, places } = meeting;
+  const [own, each] = [channels / group, places / group];
+  const isSeen = movesLarge(slides, own, each);
+  const seen = slides.map((slide, axis) => (isSeen[axis] ? ofPlaces(slide) : still(slide.input)));
+  const seeing = slides.map((slide, axis) => (isSeen[axis] ? still(slide.output) : ofInputs(slide)));
+  const rows = laidOut(g, large, seen, group, own);
+  const columns = laidOut(g, small, seeing, group, each);
+  const all = g.reshape(product(g, rows, columns, group), [group, own, ...tapsOf(seen), each, ...tapsOf(seeing)]);
+  const behind = slides.length + 2;
+  const turned = g.transpose(all, [0, behind, 1, ...slides.flatMap((_, axis) => [2 + axis, behind + 1 + axis])]);
+  const shape = [places, own, ...slides.map(({ kernel }) => kernel)];
+  return g.know(g.reshape(turned, shape), { type: small.type, shape });
 }
 
-/** For any group: a convolution with the batch in the place of the channels, strides and dilations exchanged. */
-function byConvolution(g: GraphBuilder, { large, small, slides, group, channels }: Meeting): Value {
-  const own = channels / group;
-  const inputs = slides.map(({ input }) => input);
-  const space = (from: number): number[] => slides.map((_, axis) => axis + from);
-  // [N, group, own, …] -> [own, group, N, …] -> [own, group N, …]: a batch of `own`.
-  const grouped = g.transpose(g.reshape(large, [0, group, own, ...inputs]), [2, 1, 0, ...space(3)]);
-  const asBatch = g.reshape(grouped, [own, -1, ...inputs]);
-  const asKernel = g.transpose(small, [1, 0, ...space(2)]);
-  const turned = g.op("Conv", [asBatch, asKernel], {
-    ...slideAttributes(slides),
-    group,
-    kernel_shape: slides.map(({ output }) => output),
-    strides: slides.map(({ dilation }) => dilation),
-    dilations: slides.map(({ stride }) => stride),
-  });
-  // Inputs behind the last place make it larger than the kernel.
-  const kernel = g.slice(turned, { starts: slides.map(() => 0), ends: slides.map((s) => s.kernel), axes: space(2) });
-  return g.transpose(kernel, [1, 0, ...space(2)]);
+/** By axis, whether what is slid over is laid out for the taps. The places can be only where they are no fewer than inputs. */
+function movesLarge(slides: readonly Slide[], own: number, each: number): readonly boolean[] {
+  const options = ({ input, output }: Slide): boolean[] => (input <= output ? [true, false] : [true]);
+  const choices = slides.reduce<(readonly boolean[])[]>(
+    (all, slide) => all.flatMap((set) => options(slide).map((isMoved) => [...set, isMoved])),
+    [[]],
+  );
+  const taps = (set: readonly boolean[], side: boolean): number =>
+    slides.reduce((count, { kernel }, axis) => (set[axis] === side ? count * kernel : count), 1);
+  const rows = (set: readonly boolean[]): number => own * taps(set, true) + each * taps(set, false);
+  return choices.reduce((best, set) => (rows(set) < rows(best) ? set : best));
 }
 
-/**
- * Without groups: products of matrices, with what the taps see laid out beforehand. The last axis is laid out once for all
- * taps; along the others the window is moved over that, so that memory grows by the width of the kernel, not its area.
- */
-function byProducts(g: GraphBuilder, { large, small, slides, channels, places }: Meeting): Value {
-  const last = slides.length - 1;
-  const order = [...slides.slice(0, last).map((_, axis) => axis + 2), 0, last + 2];
-  // [N, C, …] -> [C, …, N, last], where a row of an outer axis is in one piece.
-  const laid = g.transpose(large, [1, ...order]);
-  const axisOf = (axis: number): number => (axis === last ? last + 2 : axis + 1);
-  const before = Array(slides.length + 2).fill(0);
-  const after = [...before];
-  for (const [axis, slide] of slides.entries()) {
-    before[axisOf(axis)] = slide.before;
-    after[axisOf(axis)] = slide.after;
-  }
-  const isPadded = slides.some((slide) => slide.before + slide.after > 0);
-  const padded = isPadded ? g.pad(laid, [...before, ...after]) : laid;
-  const seen = (value: Value, taps: ReadonlyMap<number, number>): Value => {
-    const moved = [...taps].filter(([axis, tap]) => !isWhole(slides[axis], tap));
-    if (moved.length === 0) return value;
-    const of = <T>(pick: (slide: Slide, tap: number) => T): T[] =>
-      moved.flatMap(([axis, tap]) => (slides[axis] ? [pick(slides[axis], tap)] : []));
-    return g.slice(value, {
-      starts: of((slide, tap) => tap * slide.dilation),
-      ends: of((slide, tap) => tap * slide.dilation + (slide.output - 1) * slide.stride + 1),
-      axes: moved.map(([axis]) => axisOf(axis)),
-      steps: of(({ stride }) => stride),
-    });
-  };
-  const wide = slides[last]?.kernel ?? 1;
-  const columns = joined(
-    g,
-    range(wide).map((tap) => seen(padded, new Map([[last, tap]]))),
+/** One side along one axis: with a tap, a column is `at` there, or nowhere when that is no place of it. */
+type Along = {
+  readonly size: number;
+  readonly taps: number;
+  readonly columns: number;
+  at(tap: number, column: number): number;
+};
+
+const still = (size: number): Along => ({ size, taps: 1, columns: size, at: (_, column) => column });
+
+/** What the taps see: a column for each place. */
+const ofPlaces = ({ input, output, kernel, stride, dilation, before }: Slide): Along => ({
+  ...{ size: input, taps: kernel, columns: output },
+  at: (tap, place) => place * stride + tap * dilation - before,
+});
+
+/** The places that see with the taps: a column for each input. */
+const ofInputs = ({ input, output, kernel, stride, dilation, before }: Slide): Along => ({
+  ...{ size: output, taps: kernel, columns: input },
+  at: (tap, position) => (position + before - tap * dilation) / stride,
+});
+
+const tapsOf = (axes: readonly Along[]): number[] => axes.map(({ taps }) => taps);
+
+/** [N, group channels, …space] as matrices: [group, channels taps, columns N]. Examples lie innermost, for whole blocks to be moved. */
+function laidOut(g: GraphBuilder, value: Value, axes: readonly Along[], group: number, channels: number): Value {
+  const space = sizeOf(axes.map(({ size }) => size));
+  const inside = g.transpose(g.reshape(value, [-1, group * channels * space]), [1, 0]);
+  const rows = channels * sizeOf(tapsOf(axes));
+  const sources = sourcesOf(axes, space);
+  if (sources.length === space && sources.every((source, index) => source === index))
+    return g.reshape(inside, [group, rows, -1]);
+  const laid = g.reshape(inside, [group * channels, space, -1]);
+  // One more, of zeros, for what is nowhere.
+  const padded = sources.includes(space) ? g.pad(laid, [0, 0, 0, 0, 1, 0]) : laid;
+  return g.reshape(g.gather(padded, g.constant(int64s(sources)), 1), [group, rows, -1]);
+}
+
+/** Where each column is with each combination of taps, all axes flattened; `space` where it is nowhere. */
+function sourcesOf(axes: readonly Along[], space: number): number[] {
+  const along = (of: "taps" | "columns"): number[][] =>
+    axes.reduce<number[][]>((all, axis) => all.flatMap((each) => range(axis[of]).map((next) => [...each, next])), [[]]);
+  const columns = along("columns");
+  return along("taps").flatMap((taps) =>
+    columns.map((column) => {
+      let source = 0;
+      for (const [index, axis] of axes.entries()) {
+        const at = axis.at(taps[index] ?? 0, column[index] ?? 0);
+        if (!Number.isInteger(at) || at < 0 || at >= axis.size) return space;
+        source = source * axis.size + at;
+      }
+      return source;
+    }),
   );
-  const rows = tapsOf(slides.slice(0, last)).map((taps) =>
-    g.reshape(seen(columns, new Map(taps.entries())), [wide * channels, -1]),
-  );
-  const places2 = g.reshape(g.transpose(small, [1, ...order]), [places, -1]);
-  const product = (part: Value): Value => g.gemm(part, places2, null, { transB: 1 });
-  // Few rows are multiplied all at once: a product that is flat does not pay.
-  const isFlat = wide * channels < 32;
-  const all = isFlat ? product(joined(g, rows)) : joined(g, rows.map(product));
-  const kernel = slides.map((slide) => slide.kernel);
-  const taps = kernel.map((_, axis) => axis);
-  return g.transpose(g.reshape(all, [...kernel, channels, places]), [kernel.length + 1, kernel.length, ...taps]);
+}
+
+/** [group, rows, n] times [group, columns, n]: [group, rows, columns]. */
+function product(g: GraphBuilder, rows: Value, columns: Value, group: number): Value {
+  if (group > 1) return g.matmul(rows, g.transpose(columns, [0, 2, 1]));
+  return g.gemm(g.squeeze(rows, [0]), g.squeeze(columns, [0]), null, { transB: 1 });
 }
 
 const range = (length: number): number[] => Array.from({ length }, (_, index) => index);
-
-const joined = (g: GraphBuilder, values: readonly Value[]): Value =>
-  values.length === 1 && values[0] ? values[0] : g.concat(values, 0);
-
-/** Whether a tap sees the padded axis from end to end. */
-const isWhole = (slide: Slide | undefined, tap: number): boolean =>
-  slide !== undefined &&
-  tap === 0 &&
-  slide.stride === 1 &&
-  slide.output === slide.input + slide.before + slide.after &&
-  reach(slide) === 1;
