@@ -178,6 +178,15 @@ export class Journal implements Component {
     }
   }
 
+  /**
+   * Replaces the key-encryption key while everything goes on: what is stored stays readable, a copy of `state.db` from
+   * before opens no more with what is here. A crash in the middle leaves either the old state or the new one.
+   * @throws TidegateError KEY_UNWRITABLE, STORAGE_FAILED: nothing has changed
+   */
+  rotateKeys(): Promise<{ readonly rotations: number }> {
+    return this.#call("rotateKeys") as Promise<{ readonly rotations: number }>;
+  }
+
   /** Resolves when the thread has got to it: what it was asked before is done. */
   async ping(): Promise<void> {
     await this.#call("stateGet", "ping");

@@ -9,6 +9,7 @@ export class StateFile implements WrappedKeyStore {
   readonly #get: Statement;
   readonly #put: Statement;
   readonly #delete: Statement;
+  readonly #names: Statement;
 
   /** @throws TidegateError STORAGE_UNREADABLE: it is never set aside by itself, since keys would go with it */
   constructor(file: string, synchronous: "FULL" | "OFF") {
@@ -24,6 +25,7 @@ export class StateFile implements WrappedKeyStore {
     this.#get = this.#db.prepare("SELECT value FROM value WHERE name = ?");
     this.#put = this.#db.prepare("INSERT OR REPLACE INTO value VALUES (?, ?)");
     this.#delete = this.#db.prepare("DELETE FROM value WHERE name = ?");
+    this.#names = this.#db.prepare("SELECT name FROM value WHERE name >= ? AND name < ? ORDER BY name");
   }
 
   get(name: string): Uint8Array | null {
@@ -37,6 +39,14 @@ export class StateFile implements WrappedKeyStore {
 
   delete(name: string): void {
     this.#delete.run(name);
+  }
+
+  names(prefix: string): string[] {
+    return this.#names.all(prefix, `${prefix}\u{10FFFF}`).map(({ name }) => String(name));
+  }
+
+  transaction(work: () => void): void {
+    this.#db.transaction(work);
   }
 
   number(name: string): number | null {

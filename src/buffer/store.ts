@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
+import { EpochFile } from "../crypto/epoch-file.ts";
 import { deriveKey, open, seal } from "../crypto/sealing.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
 import { lockFile } from "../drivers/sqlite.ts";
@@ -75,7 +76,7 @@ export class Store {
       this.#lock = lock;
       state = this.#sparing(() => new StateFile(join(dir, "state.db"), synchronous));
       this.#state = state;
-      this.#keys = new StorageKeys(storageRoot, state);
+      this.#keys = new StorageKeys(storageRoot, state, new EpochFile(dir));
       this.#audit = new AuditRows(state, (name) => this.#stateKey(name));
       this.#buffer = this.#sparing(() => this.#open());
       this.#age = new AgeClock(this.#buffer.ledger.savedAge, Date.now(), performance.now());
@@ -242,6 +243,20 @@ export class Store {
   #stateKey(name: string): Uint8Array {
     this.#keys.begin(0, 0);
     return deriveKey(this.#keys.pieceKey(0, 0, "state", 0), `tidegate/storage/1/value/${name}`);
+  }
+
+  /**
+   * Replaces the key-encryption key, online: all stream keys are wrapped anew in one transaction.
+   * @returns how often it has been replaced so far
+   * @throws TidegateError KEY_UNWRITABLE, STORAGE_FAILED: nothing has changed
+   */
+  rotateKeys(): { readonly rotations: number } {
+    try {
+      this.#keys.rotate();
+    } catch (thrown) {
+      throw failed(thrown);
+    }
+    return { rotations: this.#keys.rotations };
   }
 
   /** Merges one block of the first stream where it is worth it. @returns readings merged; 0: nothing is left to do */

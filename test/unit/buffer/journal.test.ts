@@ -125,7 +125,8 @@ describe("the journal", () => {
       }),
     );
     await close(journal);
-    for (const file of readdirSync(dir)) {
+    for (const file of readdirSync(dir, { recursive: true, encoding: "utf8" })) {
+      if (statSync(join(dir, file)).isDirectory()) continue;
       const bytes = readFileSync(join(dir, file)).toString("latin1");
       for (const word of ["secretstream", "temperature", "humidity", "attic", "burglary", "hidden/topic"])
         expect(bytes.includes(word), `${word} in ${file}`).toBe(false);
