@@ -45,10 +45,6 @@ export class StateFile implements WrappedKeyStore {
     return this.#names.all(prefix, `${prefix}\u{10FFFF}`).map(({ name }) => String(name));
   }
 
-  transaction(work: () => void): void {
-    this.#db.transaction(work);
-  }
-
   number(name: string): number | null {
     const value = this.get(name);
     return value ? Number(Buffer.from(value).toString("utf8")) : null;
