@@ -20,6 +20,12 @@ export const fleetErrors = {
     message: "what was learned cannot be sent: {reason}",
     help: "The training went astray: try a smaller learning rate, or `clipNorm`, and look for extreme values in the data.",
   },
+  AGGREGATION_REFUSED: {
+    kind: "config",
+    exit: 78,
+    message: "strategy {strategy} with rule {rule} cannot be used: {reason}",
+    help: "Change the fleet's `strategy`, `rule` or `codec`; the guide to fleets has a table of what goes together.",
+  },
   CODEC_REFUSED: {
     kind: "reject",
     exit: 65,
