@@ -196,7 +196,7 @@ export class Gateway implements Component {
 
   #linkParts() {
     const { config, version, keys, credentialsDir, clock, log } = this.#options;
-    return { config, version, fingerprint: keys.fingerprints.signing, credentialsDir, clock, log };
+    return { config, version, fingerprint: keys.identity, credentialsDir, clock, log };
   }
 
   #siteLink(former: readonly string[]): Link {

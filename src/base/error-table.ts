@@ -223,6 +223,24 @@ export const errorTable = {
     message: "the key {file} cannot be written: {reason}",
     help: "The data directory must be writable for the user that runs Tidegate.",
   },
+  PASSPHRASE_MISSING: {
+    kind: "config",
+    exit: 78,
+    message: "the keys in {file} lie under a passphrase, and none was given",
+    help: "Name a file with it in TIDEGATE_PASSPHRASE_FILE, hand it over as the unit's credential `passphrase`, or start at a terminal, which asks for it.",
+  },
+  PASSPHRASE_WRONG: {
+    kind: "config",
+    exit: 78,
+    message: "the passphrase does not open the keys in {file}",
+    help: "Give the one that they were sealed with; only a backup (`tidegate keys restore`) helps when it is lost.",
+  },
+  MACHINE_CHANGED: {
+    kind: "config",
+    exit: 78,
+    message: "the keys and data in {dir} belong to another device: its {what} differs",
+    help: "A copied card must not run twice: give this device keys and a gateway.id of its own (`tidegate init` on an empty data directory). Only if it replaces the first device, which never runs again: `tidegate keys adopt`.",
+  },
   KEY_PRESENT: {
     kind: "config",
     exit: 78,

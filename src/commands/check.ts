@@ -3,6 +3,7 @@ import type { LoadedConfig } from "../config/load.ts";
 import { detectProfile, readProfile } from "../config/profile.ts";
 import { checkBrokers } from "./check/brokers.ts";
 import { type Finding, fail, ok, warn } from "./check/finding.ts";
+import { checkHttp } from "./check/http.ts";
 import { checkKeys } from "./check/keys.ts";
 import { checkModels } from "./check/models.ts";
 import { renderFindings } from "./check/screen.ts";
@@ -50,9 +51,10 @@ async function check(io: Io, options: Options): Promise<Finding[]> {
   const models = checkModels(config, io.signal);
   const findings = [
     configuration(loaded, configFile(io, options)),
-    checkKeys(config.gateway.dataDir, credentialsDir),
+    checkKeys(io, config.gateway.dataDir),
     ...(await brokers),
     ...(await models),
+    checkHttp(config),
     checkSpace(config),
     checkWriting(config),
     clock,

@@ -6,6 +6,7 @@ import { openKeyRing } from "../crypto/key-ring.ts";
 import { brokerAddress } from "../wire/link-options.ts";
 import { firstConfig } from "./init/first-config.ts";
 import { giveToOwner } from "./init/key-owner.ts";
+import { givenPlace } from "./keys/passphrase.ts";
 import { type Define, type Io, jsonOption, OptionFault } from "./verb.ts";
 
 type Options = { broker: string; dir?: string; config?: string; json?: boolean };
@@ -40,7 +41,7 @@ function init(io: Io, options: Options) {
   const { dataDir, id } = config.gateway;
   if (existsSync(file)) throw new TidegateError("CONFIG_PRESENT", { file });
   // Keys come first: a data directory that refuses them leaves no configuration behind that a second try would trip over.
-  const keys = openKeyRing({ dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY });
+  const keys = openKeyRing(givenPlace(io, dataDir));
   if (keys.isNew) giveToOwner(dataDir);
   write(file, text);
   return {

@@ -1,28 +1,21 @@
-import { formerBoxes, retireBoxes, rotateBox } from "../crypto/box-rotation.ts";
+import { TidegateError } from "../base/errors.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
 import { readBackup, writeBackup } from "./keys/backup-file.ts";
-import { describeKeys, handOver } from "./keys/describe-keys.ts";
+import { askDaemon } from "./keys/beside-daemon.ts";
+import { describeKeys, handOver, type KeyDescriptions } from "./keys/describe-keys.ts";
 import { readPassphrase } from "./keys/passphrase.ts";
-import { loadFor } from "./load-configuration.ts";
+import { dirOption, type KeyOptions, placeFor } from "./keys/place.ts";
+import { defineAdopt, defineRotation, defineToken } from "./keys/place-verbs.ts";
 import { renderTable } from "./terminal/table.ts";
 import { configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
-type Options = { config?: string; json?: boolean; dir?: string };
+type WithPassphrase = KeyOptions & { passphraseFile?: string };
+type Shown = { readonly dir: string; readonly keys: KeyDescriptions };
 
-const dirOption = [
-  "--dir <folder>",
-  "data directory that the keys are for (default: that of the configuration)",
-] as const;
 const passphraseOption = [
   "--passphrase-file <file>",
   "read the passphrase from its first line; `-`: standard input",
 ] as const;
-
-/** Of the data directory that is named, or of the configuration; credentials of the unit come first. */
-function placeOf(io: Io, options: Options): { dataDir: string; credentialsDir?: string | undefined } {
-  const dataDir = options.dir ?? loadFor(io, options).config.gateway.dataDir;
-  return { dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY };
-}
 
 export const define: Define = (command, io) => {
   command
@@ -31,12 +24,19 @@ export const define: Define = (command, io) => {
     .option(...configOption)
     .option(...jsonOption)
     .option(...dirOption)
+    .option(
+      "--passphrase-file <file>",
+      "put them under the passphrase in its first line (scrypt); `-`: standard input. Else each lies in a file, mode 0600",
+    )
     .addHelpText(
       "after",
       "\nExample: tidegate keys new --dir /var/lib/tidegate\nThe first `tidegate run` makes them, too. Back them up at once: `tidegate keys backup`.",
     )
-    .action((options: Options) => {
-      const place = placeOf(io, options);
+    .action(async (options: WithPassphrase) => {
+      const given = await placeFor(io, options);
+      const { passphraseFile } = options;
+      const place =
+        passphraseFile === undefined ? given : { ...given, passphrase: await passphraseOf(io, options, true) };
       const { isNew } = openKeyRing(place);
       if (isNew) handOver(place.dataDir);
       const keys = describeKeys(place);
@@ -54,50 +54,17 @@ export const define: Define = (command, io) => {
     .option(...dirOption)
     .addHelpText(
       "after",
-      "\nExample: tidegate keys show\nThe public key of `box` on a sink is what its gateways have as cloud.dataKey.",
+      "\nExample: tidegate keys show\nKeys that only the unit can read are shown by the running daemon, through its control socket.\nThe public key of `box` on a sink is what its gateways have as cloud.dataKey.",
     )
-    .action((options: Options) => {
-      const place = placeOf(io, options);
-      const keys = describeKeys(place);
-      if (options.json) return io.out(JSON.stringify({ dir: place.dataDir, keys }));
+    .action(async (options: KeyOptions) => {
+      const { dir, keys } = await shown(io, options);
+      if (options.json) return io.out(JSON.stringify({ dir, keys }));
       for (const line of keyLines(keys)) io.out(line);
     });
 
-  command
-    .command("rotate")
-    .description("put a new data key in place of a sink's `box` key; the old one still opens what is under way")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option(...dirOption)
-    .addHelpText(
-      "after",
-      "\nExample: tidegate keys rotate --dir /var/lib/tidegate-sink\nThen restart the sink: it announces the new key, and gateways with cloud.dataSigner switch by themselves. Where\ncloud.dataKey is set, change it. Once all have switched: tidegate keys retire.",
-    )
-    .action((options: Options) => {
-      const place = placeOf(io, options);
-      const publicKey = Buffer.from(rotateBox(place)).toString("base64");
-      handOver(place.dataDir);
-      const former = formerBoxes(place).length;
-      if (options.json) return io.out(JSON.stringify({ dir: place.dataDir, publicKey, former }));
-      io.out(`${place.dataDir}: the data key is now ${publicKey}; ${former} before it still open.`);
-      io.err("Restart the sink, so that it announces the new key, and back it up (`tidegate keys backup FILE`).");
-    });
-
-  command
-    .command("retire")
-    .description("remove the data keys before the one in use: what was sealed to them opens no more")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option(...dirOption)
-    .addHelpText("after", "\nExample: tidegate keys retire --dir /var/lib/tidegate-sink")
-    .action((options: Options) => {
-      const { dataDir } = placeOf(io, options);
-      const retired = retireBoxes({ dataDir });
-      if (options.json) return io.out(JSON.stringify({ dir: dataDir, retired }));
-      io.out(
-        retired === 0 ? `${dataDir} has no earlier data keys.` : `${dataDir}: ${retired} earlier data keys removed.`,
-      );
-    });
+  defineRotation(command, io);
+  defineToken(command, io);
+  defineAdopt(command, io);
 
   command
     .command("backup")
@@ -111,12 +78,11 @@ export const define: Define = (command, io) => {
       "after",
       "\nExample: tidegate keys backup gw-1.keys.json\nThe keys alone do not open a copy of buffer.db: state.db is part of a backup of the data.",
     )
-    .action(async (file: string, options: Options & { passphraseFile?: string }) => {
-      const place = placeOf(io, options);
+    .action(async (file: string, options: WithPassphrase) => {
+      const place = await placeFor(io, options);
       // Before anyone is asked to think of a passphrase.
       describeKeys(place);
-      const passphrase = await readPassphrase(options.passphraseFile, { isNew: true, signal: io.signal });
-      const { fingerprints } = await writeBackup(file, place, passphrase);
+      const { fingerprints } = writeBackup(file, place, await passphraseOf(io, options, true));
       if (options.json) return io.out(JSON.stringify({ file, fingerprints }));
       io.out(`${file}: the keys of ${place.dataDir}. It is worth nothing without the passphrase: keep that elsewhere.`);
     });
@@ -130,19 +96,35 @@ export const define: Define = (command, io) => {
     .option(...dirOption)
     .option(...passphraseOption)
     .addHelpText("after", "\nExample: tidegate keys restore gw-1.keys.json --dir /var/lib/tidegate")
-    .action(async (file: string, options: Options & { passphraseFile?: string }) => {
-      const { dataDir } = placeOf(io, options);
-      const restored = await readBackup(file, dataDir, () =>
-        readPassphrase(options.passphraseFile, { isNew: false, signal: io.signal }),
-      );
-      if (restored.length > 0) handOver(dataDir);
-      if (options.json) return io.out(JSON.stringify({ dir: dataDir, restored }));
-      const what = restored.length > 0 ? `restored: ${restored.join(", ")}` : "the same keys are there already";
-      io.out(`${dataDir}: ${what}`);
+    .action(async (file: string, options: WithPassphrase) => {
+      const { dataDir } = await placeFor(io, options);
+      const { restored, former } = await readBackup(file, dataDir, () => passphraseOf(io, options, false));
+      if (restored.length + former > 0) handOver(dataDir);
+      if (options.json) return io.out(JSON.stringify({ dir: dataDir, restored, former }));
+      const names = [...restored, ...(former > 0 ? [`${former} earlier box keys`] : [])];
+      io.out(`${dataDir}: ${names.length > 0 ? `restored: ${names.join(", ")}` : "the same keys are there already"}`);
     });
 };
 
-const keyLines = (keys: ReturnType<typeof describeKeys>): string[] =>
+const passphraseOf = (io: Io, { passphraseFile }: WithPassphrase, isNew: boolean): Promise<string> =>
+  readPassphrase(passphraseFile, { isNew, signal: io.signal });
+
+/** From the files; where this user cannot read them, or they are not there, by the daemon that holds them. */
+async function shown(io: Io, options: KeyOptions): Promise<Shown> {
+  try {
+    const place = await placeFor(io, options);
+    return { dir: place.dataDir, keys: describeKeys(place) };
+  } catch (thrown) {
+    const told =
+      thrown instanceof TidegateError && thrown.code !== "CONFIG_INVALID"
+        ? await askDaemon<Shown>(io, options, "keys.show")
+        : undefined;
+    if (told === undefined) throw thrown;
+    return told;
+  }
+}
+
+const keyLines = (keys: KeyDescriptions): string[] =>
   renderTable(
     ["key", "fingerprint", "public key", "file"],
     Object.entries(keys).map(([name, { fingerprint, publicKey, file }]) => [name, fingerprint, publicKey, file]),

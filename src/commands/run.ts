@@ -1,7 +1,9 @@
 import { systemClock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
+import { bindMachine } from "../crypto/machine.ts";
 import { createLog } from "../ops/log.ts";
+import { keyPlace } from "./keys/passphrase.ts";
 import { loadFor } from "./load-configuration.ts";
 import { Daemon } from "./run/daemon.ts";
 import { configOption, type Define } from "./verb.ts";
@@ -23,7 +25,9 @@ export const define: Define = (command, io) => {
       const log = createLog({ level: config.gateway.logLevel });
       const { dataDir } = config.gateway;
       const credentialsDir = io.env.CREDENTIALS_DIRECTORY;
-      const keys = openKeyRing({ dataDir, credentialsDir });
+      const place = await keyPlace(io, dataDir);
+      const keys = openKeyRing(place);
+      bindMachine({ dataDir, storageRoot: keys.storageRoot });
       if (keys.isNew)
         log.warn(
           { dir: `${dataDir}/keys` },
@@ -32,6 +36,7 @@ export const define: Define = (command, io) => {
       log.info({ file, profile: profile.name, version: packageVersion(), node: process.version }, "starting");
       const daemon = new Daemon({
         load,
+        place,
         keys,
         version: packageVersion(),
         clock: systemClock,

@@ -15,8 +15,9 @@ import { openKeyRing } from "../crypto/key-ring.ts";
 import { readCredentials } from "../gateway/credentials.ts";
 import { createLog, type ProcessLog } from "../ops/log.ts";
 import { Link } from "../wire/link.ts";
+import { keyPlace } from "./keys/passphrase.ts";
 import { readSinkSettings, type SinkSettings } from "./sink/settings.ts";
-import type { Define } from "./verb.ts";
+import type { Define, Io } from "./verb.ts";
 
 const drainMs = 10_000;
 const maxPacket = 1_200_000;
@@ -39,24 +40,22 @@ export const define: Define = (command, io) => {
       checkTarget(settings.to);
       const log = createLog({ level: settings.logLevel });
       try {
-        await runSink(settings, log, io.signal, io.env.CREDENTIALS_DIRECTORY);
+        await runSink(settings, log, io);
       } finally {
         log.flush();
       }
     });
 };
 
-async function runSink(
-  settings: SinkSettings,
-  log: ProcessLog,
-  signal: AbortSignal,
-  credentialsDir?: string,
-): Promise<void> {
+async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise<void> {
+  const { signal } = io;
+  const credentialsDir = io.env.CREDENTIALS_DIRECTORY;
   mkdirSync(settings.dataDir, { recursive: true, mode: 0o750 });
-  const keys = openKeyRing({ dataDir: settings.dataDir, credentialsDir });
+  const place = await keyPlace(io, settings.dataDir);
+  const keys = openKeyRing(place);
   if (keys.isNew)
     log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
-  const former = formerBoxes({ dataDir: settings.dataDir });
+  const former = formerBoxes(place);
   log.info(
     { recipient: Buffer.from(keys.box.publicKey).toString("base64") },
     "gateways seal to this public key: put it into cloud.dataKey",

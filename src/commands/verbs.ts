@@ -18,7 +18,11 @@ export const verbs: readonly Verb[] = [
   { name: "model", summary: "ls | show | verify", load: () => import("./model.ts") },
   { name: "buffer", summary: "stats | export", load: () => import("./buffer.ts") },
   { name: "dead", summary: "ls | show | replay | purge (dead letters)", load: () => import("./dead.ts") },
-  { name: "keys", summary: "new | show | backup | restore", load: () => import("./keys.ts") },
+  {
+    name: "keys",
+    summary: "new | show | rotate | retire | token | adopt | backup | restore",
+    load: () => import("./keys.ts"),
+  },
   { name: "config", summary: "get | set | validate | diff | schema", load: () => import("./config.ts") },
   { name: "data", summary: "open (a sealed batch, with the data key)", load: () => import("./data.ts") },
 ];

@@ -1,24 +1,14 @@
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import nacl from "tweetnacl";
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import { errnoOf, type KeyFileRule, readKeyFile, syncDirectory, writeKeyFile } from "./key-file.ts";
-import { deriveKey, keyBytes } from "./sealing.ts";
-import { fingerprint, type Signer, signerOf } from "./signing.ts";
+import { errnoOf, type KeyFileRule, readKeyFile } from "./key-file.ts";
+import { fingerprintsOf, type KeyName, type KeySecrets, keyNames, newSecrets } from "./key-secrets.ts";
+import { sealedFile, storeKey, storeSealed, unsealed } from "./key-store.ts";
+import { type Signer, signerOf } from "./signing.ts";
+import { identityOf } from "./succession.ts";
 
-/** The keys of one gateway (or sink) by what they are for. */
-export type KeySecrets = {
-  /** Root of all keys of the data at rest [32]. */
-  readonly storage: Uint8Array;
-  /** Seed of the Ed25519 key that signs what this gateway sends [32]. */
-  readonly signing: Uint8Array;
-  /** X25519 secret key that opens what is sealed for this gateway [32]. */
-  readonly box: Uint8Array;
-};
-
-export type KeyName = keyof KeySecrets;
-export const keyNames = ["storage", "signing", "box"] as const satisfies readonly KeyName[];
+export { type KeyName, type KeySecrets, keyNames } from "./key-secrets.ts";
 
 /** The file of a key, in `<dataDir>/keys` and in the credentials directory alike. */
 export const keyFileName = (name: KeyName): string => `${name}.key`;
@@ -29,6 +19,8 @@ export type KeyRing = {
   readonly box: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
   /** Safe to show: none of them tells anything of a secret. */
   readonly fingerprints: Readonly<Record<KeyName, string>>;
+  /** Fingerprint of its first signing key: names this gateway to brokers, whatever key follows. */
+  readonly identity: string;
   /** Where each key was read from. */
   readonly files: Readonly<Record<KeyName, string>>;
   /** True when this call made at least one key: the caller says so to the user. */
@@ -39,6 +31,8 @@ export type KeyRingOptions = {
   readonly dataDir: string;
   /** `$CREDENTIALS_DIRECTORY`: a key that lies there comes before the one in the data directory. */
   readonly credentialsDir?: string | undefined;
+  /** Opens keys that lie under a passphrase; new keys are put under it. */
+  readonly passphrase?: string | undefined;
 };
 
 /** What may lie in a data directory that holds no data: a key can be made without locking anything out. */
@@ -54,51 +48,46 @@ export function isEmptyDataDir(dataDir: string): boolean {
   }
 }
 
-/** Fresh secrets from the system's random source. */
-export const newSecrets = (): KeySecrets => ({
-  storage: new Uint8Array(randomBytes(keyBytes)),
-  signing: new Uint8Array(randomBytes(keyBytes)),
-  box: new Uint8Array(randomBytes(keyBytes)),
-});
-
-/** The fingerprints of secrets: of the public half where there is one, of a derived value else. */
-export const fingerprintsOf = (secrets: KeySecrets): Record<KeyName, string> => ({
-  storage: fingerprint(deriveKey(secrets.storage, "tidegate/fingerprint/1")),
-  signing: signerOf(secrets.signing).keyId,
-  box: fingerprint(nacl.scalarMult.base(secrets.box)),
-});
-
 /**
  * Opens the keys of a data directory; on one without data it makes those that are missing.
  *
  * @throws TidegateError KEY_MISSING when there are data but not every key, KEY_UNREADABLE when the mode or the owner
- *   of a key is wrong, KEY_DAMAGED when a file holds no key
+ *   of a key is wrong, KEY_DAMAGED when a file holds no key, PASSPHRASE_MISSING, PASSPHRASE_WRONG
  */
 export function openKeyRing(options: KeyRingOptions): KeyRing {
   const { dataDir } = options;
+  const missing = keyNames.filter((name) => findKey(options, name).key === null);
+  const isNew = missing.length > 0 && isEmptyDataDir(dataDir);
+  if (isNew) makeKeys(options, missing);
   const files: Partial<Record<KeyName, string>> = {};
-  let isNew = false;
   const secretOf = (name: KeyName): Uint8Array => {
-    let found = findKey(options, name);
-    if (!found.key && isEmptyDataDir(dataDir)) {
-      storeKey(dataDir, name, newSecrets()[name]);
-      isNew = true;
-      found = findKey(options, name);
-    }
-    files[name] = found.file;
-    if (!found.key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file: found.file });
-    return found.key;
+    const { key, file } = findKey(options, name);
+    files[name] = file;
+    if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
+    return key;
   };
   const secrets = { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
-  return { ...ringOf(secrets), files: files as Record<KeyName, string>, isNew };
+  const ring = ringOf(secrets);
+  const identity = identityOf(dataDir) ?? ring.identity;
+  return { ...ring, identity, files: files as Record<KeyName, string>, isNew };
+}
+
+/** Under the passphrase where there is one and no key lies open yet, else one file for each. */
+function makeKeys({ dataDir, passphrase }: KeyRingOptions, missing: readonly KeyName[]): void {
+  const fresh = newSecrets();
+  const isSealed = passphrase !== undefined && missing.length === keyNames.length;
+  if (isSealed) storeSealed(dataDir, { ...fresh, formerBoxes: [] }, passphrase);
+  else for (const name of missing) storeKey(dataDir, name, fresh[name]);
 }
 
 function ringOf(secrets: KeySecrets): Omit<KeyRing, "files" | "isNew"> {
+  const fingerprints = fingerprintsOf(secrets);
   return {
     storageRoot: secrets.storage,
     signer: signerOf(secrets.signing),
     box: { publicKey: nacl.scalarMult.base(secrets.box), secretKey: secrets.box },
-    fingerprints: fingerprintsOf(secrets),
+    fingerprints,
+    identity: fingerprints.signing,
   };
 }
 
@@ -106,11 +95,12 @@ function ringOf(secrets: KeySecrets): Omit<KeyRing, "files" | "isNew"> {
 export const ephemeralKeyRing = (): Omit<KeyRing, "files" | "isNew"> => ringOf(newSecrets());
 
 /**
- * Reads one key from where it lies; makes none.
+ * Reads one key from where it lies: the unit's credentials, a file of its own, or sealed under the passphrase. Makes none.
  * @returns the key or null, and the file it was read from or is missing from
- * @throws TidegateError KEY_UNREADABLE, KEY_DAMAGED
+ * @throws TidegateError KEY_UNREADABLE, KEY_DAMAGED, PASSPHRASE_MISSING, PASSPHRASE_WRONG
  */
-export function findKey({ dataDir, credentialsDir }: KeyRingOptions, name: KeyName) {
+export function findKey(options: KeyRingOptions, name: KeyName): { key: Uint8Array | null; file: string } {
+  const { dataDir, credentialsDir } = options;
   if (credentialsDir) {
     const file = join(credentialsDir, keyFileName(name));
     const key = readKeyFile(file, credentialRule());
@@ -118,12 +108,15 @@ export function findKey({ dataDir, credentialsDir }: KeyRingOptions, name: KeyNa
   }
   const dir = join(dataDir, "keys");
   const file = join(dir, keyFileName(name));
-  return { key: readKeyFile(file, ownRule(dataDir, dir)), file };
+  const key = readKeyFile(file, ownRule(dataDir, dir));
+  if (key) return { key, file };
+  const sealed = unsealed(options);
+  return sealed ? { key: sealed[name], file: sealedFile(dataDir) } : { key: null, file };
 }
 
 /**
  * Reads the secrets themselves, for a backup; makes none.
- * @throws TidegateError KEY_MISSING, KEY_UNREADABLE, KEY_DAMAGED
+ * @throws TidegateError KEY_MISSING, KEY_UNREADABLE, KEY_DAMAGED, PASSPHRASE_MISSING, PASSPHRASE_WRONG
  */
 export function readSecrets(options: KeyRingOptions): KeySecrets {
   const secretOf = (name: KeyName): Uint8Array => {
@@ -132,21 +125,6 @@ export function readSecrets(options: KeyRingOptions): KeySecrets {
     return key;
   };
   return { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
-}
-
-/** Puts one key where there is none; returns false when there is one already, which stays. */
-export function storeKey(dataDir: string, name: KeyName, key: Uint8Array): boolean {
-  const dir = join(dataDir, "keys");
-  try {
-    if (mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined) syncDirectory(dataDir);
-    return writeKeyFile(join(dir, keyFileName(name)), key);
-  } catch (cause) {
-    throw new TidegateError(
-      "KEY_UNWRITABLE",
-      { file: join(dir, keyFileName(name)), reason: reasonOf(cause) },
-      { cause },
-    );
-  }
 }
 
 const effectiveUser = (): number => process.geteuid?.() ?? 0;

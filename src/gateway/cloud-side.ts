@@ -33,7 +33,7 @@ export type CloudPart = Component & {
 };
 
 export type CloudSideOptions = Pick<GatewayOptions, "config" | "version" | "credentialsDir" | "log"> & {
-  readonly keys: Pick<KeyRing, "signer" | "fingerprints">;
+  readonly keys: Pick<KeyRing, "signer" | "identity">;
   readonly clock: Clock;
   readonly journal: Journal;
   onState(state: "online" | "offline", reason: string): void;
@@ -110,7 +110,7 @@ export class CloudSide implements Component {
    */
   async open(paths: readonly StreamPath[], isNewLife: boolean): Promise<void> {
     const { config, version, keys, credentialsDir, clock, log, journal } = this.#options;
-    const fingerprint = keys.fingerprints.signing;
+    const fingerprint = keys.identity;
     const link = cloudLink(
       { config, version, fingerprint, credentialsDir, clock, log },
       {

@@ -6,7 +6,7 @@ import type { KeyRing } from "../crypto/key-ring.ts";
 
 export type GatewayOptions = {
   readonly config: Config;
-  readonly keys: Pick<KeyRing, "storageRoot" | "signer" | "fingerprints">;
+  readonly keys: Pick<KeyRing, "storageRoot" | "signer" | "identity">;
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;

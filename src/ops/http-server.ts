@@ -38,7 +38,12 @@ export class HttpServer implements Component {
   constructor(options: HttpServerOptions) {
     this.#options = options;
     const own = hostname().toLowerCase();
-    this.#names = [own, `${own}.local`, ...(options.names ?? []).map((name) => name.toLowerCase())];
+    this.#names = [
+      own,
+      `${own}.local`,
+      ...(options.names ?? []).map((name) => name.toLowerCase()),
+      hostOf(options.listen),
+    ];
   }
 
   /** Where it listens, e.g. `http://127.0.0.1:8420`; null while it does not. */
@@ -46,6 +51,12 @@ export class HttpServer implements Component {
     const address = this.#app?.server.address() as AddressInfo | null | undefined;
     if (!address) return null;
     return `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
+  }
+
+  /** Nobody but this machine can reach it. */
+  get isLocal(): boolean {
+    const address = this.#app?.server.address() as AddressInfo | null | undefined;
+    return !address || isLoopback(address.address);
   }
 
   /** @throws TidegateError ADDRESS_IN_USE (75), ADDRESS_UNUSABLE (78) */
@@ -126,6 +137,9 @@ export class HttpServer implements Component {
     if (token === undefined || this.#options.isTokenValid?.(token) !== true) throw refusal(401, "a token is needed");
   }
 }
+
+/** A name that it was told to listen at is one of its own. */
+const hostOf = (listen: string): string => parseListen(listen)?.host.toLowerCase() ?? "localhost";
 
 const refusal = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode });
 

@@ -9,6 +9,7 @@ import { findKey } from "../../crypto/key-ring.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import type { ReadingLine } from "../../gateway/reading-line.ts";
 import { ControlClient } from "../../ops/control-client.ts";
+import { keyPlace } from "../keys/passphrase.ts";
 import { controlSocket } from "../run/control-socket.ts";
 import type { Io } from "../verb.ts";
 
@@ -64,7 +65,7 @@ export async function openStore(io: Io, { config }: LoadedConfig): Promise<{ sto
   const { dataDir } = config.gateway;
   // Opening makes what is missing. To look must not begin a journal, nor give up the one whose keys are elsewhere.
   for (const name of ["state.db", "buffer.db"]) requireFile(dataDir, name);
-  const { key, file } = findKey({ dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY }, "storage");
+  const { key, file } = findKey(await keyPlace(io, dataDir), "storage");
   if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
   // Loaded when it is needed: beside a daemon it is not.
   const { Store } = await import("../../buffer/store.ts");

@@ -6,6 +6,7 @@ import { type KeyFileRule, readKeyFile } from "../../crypto/key-file.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { fingerprint } from "../../crypto/signing.ts";
 import type { BatchReader } from "../../wire/batch.ts";
+import { givenPlace } from "../keys/passphrase.ts";
 import { loadFor } from "../load-configuration.ts";
 import { type Io, OptionFault } from "../verb.ts";
 
@@ -42,7 +43,7 @@ function dataKey(io: Io, choice: KeyChoice): Uint8Array {
     throw new TidegateError("KEYS_ABSENT", { file: choice.key });
   }
   const dataDir = dirOf(io, choice);
-  const { key, file } = findKey({ dataDir, credentialsDir: io.env.CREDENTIALS_DIRECTORY }, "box");
+  const { key, file } = findKey(givenPlace(io, dataDir), "box");
   if (key) return key;
   throw new TidegateError("KEYS_ABSENT", { file });
 }

@@ -1,9 +1,10 @@
 import { closeSync, fsyncSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
 import { openBackup, restoreKeys, sealBackup } from "../../crypto/key-backup.ts";
-import { fingerprintsOf, type KeyName, type KeyRingOptions, readSecrets } from "../../crypto/key-ring.ts";
+import { type KeyName, type KeyRingOptions, readSecrets } from "../../crypto/key-ring.ts";
+import { fingerprintsOf } from "../../crypto/key-secrets.ts";
 
-/** A backup is a few hundred bytes: what is much larger is none. */
+/** A backup is at most a few thousand bytes: what is much larger is none. */
 const maxFileBytes = 65_536;
 
 /**
@@ -11,13 +12,13 @@ const maxFileBytes = 65_536;
  * @throws TidegateError FILE_UNWRITABLE (also when there is such a file: it may be the only copy of other keys), USAGE,
  *   KEY_MISSING, KEY_UNREADABLE, KEY_DAMAGED
  */
-export async function writeBackup(
+export function writeBackup(
   file: string,
   place: KeyRingOptions,
   passphrase: string,
-): Promise<{ fingerprints: Record<KeyName, string> }> {
+): { fingerprints: Record<KeyName, string> } {
   const secrets = readSecrets(place);
-  const text = await sealBackup(secrets, passphrase);
+  const text = sealBackup(place, passphrase);
   let descriptor: number | undefined;
   try {
     descriptor = openSync(file, "wx", 0o600);
@@ -37,10 +38,14 @@ export async function writeBackup(
 /**
  * Puts the keys of a backup into a data directory.
  * @param passphrase  asked for once the file has been read
- * @returns the names of the keys that were put there
+ * @returns the names of the keys that were put there, and how many box keys before the one in use
  * @throws TidegateError FILE_UNREADABLE, BACKUP_UNREADABLE, KEY_PRESENT
  */
-export async function readBackup(file: string, dataDir: string, passphrase: () => Promise<string>): Promise<KeyName[]> {
+export async function readBackup(
+  file: string,
+  dataDir: string,
+  passphrase: () => Promise<string>,
+): Promise<{ restored: KeyName[]; former: number }> {
   let text: string;
   try {
     if (statSync(file).size > maxFileBytes) throw new TidegateError("BACKUP_UNREADABLE", { reason: "it is too large" });
@@ -49,5 +54,5 @@ export async function readBackup(file: string, dataDir: string, passphrase: () =
     if (cause instanceof TidegateError) throw cause;
     throw new TidegateError("FILE_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
   }
-  return restoreKeys(dataDir, await openBackup(text, await passphrase()));
+  return restoreKeys(dataDir, openBackup(text, await passphrase()));
 }

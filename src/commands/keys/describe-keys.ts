@@ -1,4 +1,4 @@
-import { lchownSync, lstatSync, statSync } from "node:fs";
+import { lchownSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
 import {
@@ -6,7 +6,6 @@ import {
   isEmptyDataDir,
   type KeyName,
   type KeyRingOptions,
-  keyFileName,
   keyNames,
   openKeyRing,
 } from "../../crypto/key-ring.ts";
@@ -18,11 +17,13 @@ export type KeyDescription = {
   readonly file: string;
 };
 
+export type KeyDescriptions = Readonly<Record<KeyName, KeyDescription>>;
+
 /**
  * What may be told of the keys; makes none.
  * @throws TidegateError KEYS_ABSENT (there are no data either), KEY_MISSING, KEY_UNREADABLE, KEY_DAMAGED
  */
-export function describeKeys(place: KeyRingOptions): Record<KeyName, KeyDescription> {
+export function describeKeys(place: KeyRingOptions): KeyDescriptions {
   for (const name of keyNames) {
     const { key, file } = findKey(place, name);
     if (key) continue;
@@ -50,7 +51,7 @@ export function handOver(dataDir: string): void {
     const { uid, gid } = statSync(dataDir);
     // That user decides what lies here: a link must not make root give away a file of the system.
     if (!lstatSync(dir).isDirectory()) return;
-    for (const file of [...keyNames.map((name) => join(dir, keyFileName(name))), dir]) lchownSync(file, uid, gid);
+    for (const file of [...readdirSync(dir).map((name) => join(dir, name)), dir]) lchownSync(file, uid, gid);
   } catch (cause) {
     throw new TidegateError("KEY_UNWRITABLE", { file: dir, reason: reasonOf(cause) }, { cause });
   }

@@ -1,7 +1,44 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
+import type { KeyRingOptions } from "../../crypto/key-ring.ts";
+import { sealedFile } from "../../crypto/key-store.ts";
+import type { Io } from "../verb.ts";
+
+/** Name of the unit's credential that opens keys under a passphrase. */
+const credentialName = "passphrase";
+
+/**
+ * Where the keys of a data directory are and what opens them: the unit's credentials, else a passphrase from the
+ * credential of that name, from the file in TIDEGATE_PASSPHRASE_FILE, or typed at a terminal when keys lie under one.
+ * @throws TidegateError SECRET_UNREADABLE (77)
+ */
+export async function keyPlace(io: Io, dataDir: string): Promise<KeyRingOptions> {
+  const place = givenPlace(io, dataDir);
+  if (place.passphrase !== undefined || !process.stdin.isTTY || !existsSync(sealedFile(dataDir))) return place;
+  return { ...place, passphrase: await readPassphrase(undefined, { isNew: false, signal: io.signal }) };
+}
+
+/** The same, without asking anybody. @throws TidegateError SECRET_UNREADABLE (77) */
+export function givenPlace({ env }: Pick<Io, "env">, dataDir: string): KeyRingOptions {
+  const credentialsDir = env.CREDENTIALS_DIRECTORY;
+  const credential = credentialsDir ? join(credentialsDir, credentialName) : undefined;
+  const file = credential !== undefined && existsSync(credential) ? credential : env.TIDEGATE_PASSPHRASE_FILE;
+  if (!file) return { dataDir, credentialsDir };
+  // systemd lets the unit's user in by an access list, which shows as bits of the group.
+  const others = file === credential ? 0o037 : 0o077;
+  let mode: number;
+  try {
+    ({ mode } = statSync(file));
+  } catch (cause) {
+    throw new TidegateError("SECRET_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
+  }
+  if ((mode & others) !== 0)
+    throw new TidegateError("SECRET_UNREADABLE", { file, reason: "others may read it: its mode must be 0600" });
+  return { dataDir, credentialsDir, passphrase: firstLine(file) };
+}
 
 /**
  * The passphrase of a backup: the first line of a file, or typed, unseen, at the terminal.

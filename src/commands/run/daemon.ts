@@ -2,7 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { reasonOf } from "../../base/errors.ts";
 import type { BufferStats } from "../../buffer/commit.ts";
 import type { LoadedConfig } from "../../config/load.ts";
-import type { KeyRing } from "../../crypto/key-ring.ts";
+import type { KeyRing, KeyRingOptions } from "../../crypto/key-ring.ts";
 import { commandTransport, openSocketTransport } from "../../drivers/notify.ts";
 import { Gateway } from "../../gateway.ts";
 import { Heartbeat } from "../../ops/heartbeat.ts";
@@ -12,11 +12,14 @@ import { Metrics } from "../../ops/metrics.ts";
 import { Notifier, takeNotifyEnvironment } from "../../ops/notifier.ts";
 import { askForPatience } from "../../ops/patience.ts";
 import { Doors } from "./doors.ts";
+import { KeyDesk } from "./key-desk.ts";
 import { metricSources } from "./metric-sources.ts";
 
 export type DaemonOptions = {
   /** Reads the configuration, now and at every reload. */
   load(): LoadedConfig;
+  /** Where the keys are, and what opens them. */
+  readonly place: KeyRingOptions;
   readonly keys: KeyRing;
   readonly version: string;
   readonly clock: Clock;
@@ -50,6 +53,7 @@ export class Daemon {
       gateway: () => this.#gateway,
       reload: () => this.reload(),
       openMetrics: () => this.#newMetrics(),
+      keys: new KeyDesk(options.place),
       log: options.log,
     });
     this.#gateway = this.#newGateway();

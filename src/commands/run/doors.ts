@@ -7,12 +7,14 @@ import { HttpServer } from "../../ops/http-server.ts";
 import type { Metrics } from "../../ops/metrics.ts";
 import { controlHandlers } from "./control-handlers.ts";
 import { controlSocket } from "./control-socket.ts";
+import type { KeyDesk } from "./key-desk.ts";
 
 export type DoorsOptions = {
   gateway(): Gateway;
   reload(): Promise<void>;
   /** Called when they are served for the first time. */
   openMetrics(): Metrics;
+  readonly keys: KeyDesk;
   readonly log: Log;
 };
 
@@ -56,10 +58,14 @@ export class Doors {
   }
 
   async #openControl(socket: string): Promise<void> {
-    const { gateway, reload, log } = this.#options;
+    const { gateway, reload, keys, log } = this.#options;
     const before = this.#control;
     if (before?.socket === socket) return;
-    const server = new ControlServer({ socket, handlers: controlHandlers({ gateway, reload }), log });
+    const server = new ControlServer({
+      socket,
+      handlers: { ...controlHandlers({ gateway, reload }), ...keys.handlers },
+      log,
+    });
     try {
       await server.start();
     } catch (thrown) {
@@ -74,7 +80,7 @@ export class Doors {
   }
 
   async #openHttp(listen: string | null): Promise<void> {
-    const { gateway, openMetrics, log } = this.#options;
+    const { gateway, openMetrics, keys, log } = this.#options;
     // One that could not be opened is tried again.
     if (this.#http?.listen === listen && (listen === null || this.#http.server)) return;
     await this.#http?.server?.stop(closeMs);
@@ -82,11 +88,18 @@ export class Doors {
     if (listen === null) return;
     const metrics = this.#metrics ?? openMetrics();
     this.#metrics = metrics;
-    const server = new HttpServer({ listen, health: () => gateway().health.document, metrics, log });
+    const isTokenValid = (token: string) => keys.isTokenValid(token);
+    const server = new HttpServer({ listen, health: () => gateway().health.document, metrics, isTokenValid, log });
     try {
+      keys.openToken();
       await server.start();
       this.#http = { listen, server };
       log.info({ url: server.url }, "health and metrics");
+      if (!server.isLocal)
+        log.warn(
+          { url: server.url },
+          "HTTP is open to other machines: whoever holds the token (`tidegate keys token`) gets in, and it goes unencrypted",
+        );
     } catch (thrown) {
       // A port that is taken is no reason to lose data.
       log.error({ reason: reasonOf(thrown) }, "health and metrics are not served");
