@@ -5,16 +5,19 @@ import type { OptimizerSpec } from "../../../src/autodiff/optimizers.ts";
 import { trainingGraph } from "../../../src/autodiff/training-graph.ts";
 import { sizeOf, type Tensor, tensor } from "../../../src/base/tensor.ts";
 import { loadSession } from "../../../src/drivers/onnxruntime.ts";
-import { GraphBuilder } from "../../../src/onnx/graph-builder.ts";
+import { GraphBuilder, type Value } from "../../../src/onnx/graph-builder.ts";
 import { encodeModel } from "../../../src/onnx/model-file.ts";
 import { int64s } from "../../../src/onnx/tensor-proto.ts";
 import { floats, numbers, sessionPerModel } from "../../support/run-model.ts";
 
 /** What steps.py wrote. Vectors: the weights, then what the optimizer keeps; base64 of float32 (before) or float64 (after). */
-type Steps = {
-  readonly rate: number;
-  readonly batch: number;
-  readonly dims: Readonly<Record<"w1" | "b1" | "w2" | "b2", readonly number[]>>;
+type Steps = { readonly rate: number; readonly batch: number; readonly models: readonly GoldenModel[] };
+
+type GoldenModel = {
+  readonly model: keyof typeof networks;
+  /** Shape of an example, and of each weight in the order of the vectors. */
+  readonly example: readonly number[];
+  readonly dims: Readonly<Record<string, readonly number[]>>;
   readonly x: string;
   readonly labels: readonly number[];
   readonly runs: readonly {
@@ -28,6 +31,26 @@ type Steps = {
     }[];
   }[];
 };
+
+type Network = (g: GraphBuilder, x: Value, weights: Readonly<Record<string, Value>>) => Value;
+
+const pads = (size: number): number[] => Array(4).fill(size);
+
+/** The networks of steps.py. */
+const networks = {
+  mlp: (g, x, { w1 = x, b1 = x, w2 = x, b2 = x }) => g.gemm(g.tanh(g.gemm(x, w1, b1)), w2, b2),
+  cnn: (g, x, { k1 = x, c1 = x, k2 = x, c2 = x, w = x, b = x }) => {
+    const first = g.relu(g.op("Conv", [x, k1, c1], { pads: pads(1) }));
+    const pooled = g.op("MaxPool", [first], { kernel_shape: [2, 2], strides: [2, 2] });
+    const second = g.relu(g.op("Conv", [pooled, k2, c2], { pads: pads(2), group: 2 }));
+    const last = g.op("MaxPool", [second], { kernel_shape: [3, 3], strides: [2, 2], pads: pads(1) });
+    return g.gemm(g.flatten(last), w, b);
+  },
+  lstm: (g, x, { w = x, r = x, b = x, wo = x, bo = x }) => {
+    const [, last = x] = g.ops("LSTM", 2, [g.transpose(x, [1, 0, 2]), w, r, b], { hidden_size: 5 });
+    return g.gemm(g.squeeze(last, [0]), wo, bo);
+  },
+} satisfies Record<string, Network>;
 
 const file = join(import.meta.dirname, "../../support/pytorch/steps.json");
 const golden: Steps = JSON.parse(readFileSync(file, "utf8"));
@@ -43,32 +66,31 @@ const bytesOf = (text: string): ArrayBuffer => Uint8Array.from(Buffer.from(text,
 const singles = (text: string): number[] => [...new Float32Array(bytesOf(text))];
 const doubles = (text: string): number[] => [...new Float64Array(bytesOf(text))];
 
-/** tanh(x w1 + b1) w2 + b2 */
-function perceptron() {
+function modelOf({ model, example, dims }: GoldenModel) {
   const g = new GraphBuilder();
-  const weight = (name: keyof Steps["dims"]) => {
-    const dims = golden.dims[name];
-    return g.initializer(name, floats(dims, Array(sizeOf(dims)).fill(0)));
-  };
-  const x = g.input("x", "float32", ["batch", 6]);
-  const hidden = g.tanh(g.gemm(x, weight("w1"), weight("b1")));
-  g.output("y", g.gemm(hidden, weight("w2"), weight("b2")));
+  const weight = (name: string, shape: readonly number[]) =>
+    g.initializer(name, floats(shape, Array(sizeOf(shape)).fill(0)));
+  const x = g.input("x", "float32", ["batch", ...example]);
+  const weights = Object.fromEntries(Object.entries(dims).map(([name, shape]) => [name, weight(name, shape)]));
+  g.output("y", (networks[model] as Network)(g, x, weights));
   return g.model;
 }
 
-test.each(golden.runs)(
-  "each step of $optimizer is at most twice as far from float64 as PyTorch's float32 is",
-  async ({ optimizer, before, steps }) => {
+const runs = golden.models.flatMap((network) => network.runs.map((run) => ({ ...network, ...run, network })));
+
+test.each(runs)(
+  "each step of $model with $optimizer is at most twice as far from float64 as PyTorch's float32 is",
+  async ({ network, optimizer, before, steps, example, dims, x, labels }) => {
     const { batch, rate } = golden;
     const { model, slots } = await trainingGraph(
-      perceptron(),
+      modelOf(network),
       {
-        inputs: { x: { data: "x_rows", type: "float32", dims: [6] } },
+        inputs: { x: { data: "x_rows", type: "float32", dims: example } },
         output: "y",
         target: { data: "y_rows", type: "int64", dims: [] },
         loss: { kind: "crossEntropy" },
         optimizer: optimizers[optimizer],
-        parameters: ["w1", "b1", "w2", "b2"],
+        parameters: Object.keys(dims),
         batch,
       },
       sessionPerModel(),
@@ -88,10 +110,10 @@ test.each(golden.runs)(
         rates: floats([1], [rate]),
         indices: tensor("int64", [1, batch], BigInt64Array.from(rows)),
         sampleWeights: floats([1, batch], Array(batch).fill(1)),
-        x_rows: floats([steps.length * batch, 6], singles(golden.x)),
-        y_rows: int64s(golden.labels),
+        x_rows: floats([steps.length * batch, ...example], singles(x)),
+        y_rows: int64s(labels),
       });
-      expect(numbers(results.losses)[0]).toBeCloseTo(loss, 6);
+      expect((numbers(results.losses)[0] ?? 0) / loss).toBeCloseTo(1, 6);
       const expected = after.map(doubles);
       for (const [place, each] of worst.entries()) {
         const actual = numbers(results[`${names[place]}_out`]);
