@@ -7,6 +7,7 @@ import { Brake } from "./gateway/brake.ts";
 import { watchCertificates } from "./gateway/certificate-watch.ts";
 import { CloudSide } from "./gateway/cloud-side.ts";
 import { Collector } from "./gateway/collector.ts";
+import { gatewayCommands } from "./gateway/command-table.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
@@ -16,8 +17,9 @@ import { housekeeping, Schedules } from "./gateway/schedules.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
 import type { StreamPath } from "./gateway/stream-path.ts";
-import { openStream, registryOf, streamStatus, swapModel } from "./gateway/streams.ts";
+import { lossesOf, openStream, registryOf, streamStatus, swapModel } from "./gateway/streams.ts";
 import { Trainings } from "./gateway/trainings.ts";
+import { Trust } from "./gateway/trust.ts";
 import { LiveModels } from "./inference/live-models.ts";
 import { ModelHost } from "./inference/model-host.ts";
 import { Scheduler } from "./inference/scheduler.ts";
@@ -40,6 +42,7 @@ export class Gateway implements Component {
   readonly #host: ModelHost;
   readonly #models: LiveModels;
   readonly trainings: Trainings;
+  readonly trust: Trust;
   readonly #scheduler: Scheduler;
   readonly #letters = new DeadLetters();
   readonly #brake: Brake;
@@ -93,6 +96,12 @@ export class Gateway implements Component {
         else this.health.degrade("cloud", reason);
       },
     });
+    this.trust = new Trust({
+      ...{ config, journal: this.journal, clock, log, commands: gatewayCommands(this) },
+      cloud: () => this.#cloud,
+      drops: () => lossesOf(this.#paths.values()),
+    });
+    this.#cloud?.add(this.trust);
     this.#host = new ModelHost({ ...config.models, clock, log });
     this.#brake = new Brake({ pause: () => this.#site?.pause(), resume: () => this.#site?.resume(), log });
     this.#scheduler = new Scheduler({
@@ -134,6 +143,7 @@ export class Gateway implements Component {
     try {
       this.health.ready("journal");
       this.health.ready("disk");
+      await this.trust.load();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
       const recoveries = await this.#openStreams();
@@ -379,6 +389,7 @@ export class Gateway implements Component {
       trainings: this.trainings.status,
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
       commits: this.journal.progress.commits,
+      documents: Object.fromEntries(this.trust.counts),
     };
   }
 }

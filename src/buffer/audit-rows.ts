@@ -141,6 +141,19 @@ export class AuditRows {
   }
 }
 
+/** Checks the whole log through `check`, slice by slice. */
+export async function checkAudit(
+  check: (from: AuditHead | null) => Promise<ReturnType<AuditRows["check"]>>,
+): Promise<AuditCheck> {
+  let [entries, from]: [number, AuditHead | null] = [0, null];
+  for (;;) {
+    const slice = await check(from);
+    entries += slice.entries;
+    if (slice.isEnd) return { entries, head: slice.at, fault: slice.fault };
+    from = slice.at;
+  }
+}
+
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 function linkHash(before: string, n: number, sealed: Uint8Array): string {

@@ -3,7 +3,7 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
-import type { AuditCheck, AuditHead, AuditRow } from "./audit-rows.ts";
+import { type AuditCheck, type AuditHead, type AuditRow, checkAudit } from "./audit-rows.ts";
 import type { BufferStats, Commit, KeptLetter, OutboxEntry, OutboxLane, Range, StreamState } from "./commit.ts";
 import type { Answer, Question, StoreCall } from "./journal-thread.ts";
 import type { Store, StoreEvent, StoreOptions } from "./store.ts";
@@ -168,14 +168,8 @@ export class Journal implements Component {
   }
 
   /** Checks the whole audit log, slice by slice, so that commits get between. */
-  async auditVerify(): Promise<AuditCheck> {
-    let [entries, from]: [number, AuditHead | null] = [0, null];
-    for (;;) {
-      const slice = (await this.#call("auditCheck", from)) as ReturnType<Store["auditCheck"]>;
-      entries += slice.entries;
-      if (slice.isEnd) return { entries, head: slice.at, fault: slice.fault };
-      from = slice.at;
-    }
+  auditVerify(): Promise<AuditCheck> {
+    return checkAudit(async (from) => (await this.#call("auditCheck", from)) as ReturnType<Store["auditCheck"]>);
   }
 
   /**

@@ -24,5 +24,7 @@ export const verbs: readonly Verb[] = [
     load: () => import("./keys.ts"),
   },
   { name: "config", summary: "get | set | validate | diff | schema", load: () => import("./config.ts") },
+  { name: "policy", summary: "show | test (who may change what from afar)", load: () => import("./policy.ts") },
+  { name: "audit", summary: "ls | verify (what was decided)", load: () => import("./audit.ts") },
   { name: "data", summary: "open (a sealed batch, with the data key)", load: () => import("./data.ts") },
 ];

@@ -148,6 +148,10 @@ export const configSchema = z.strictObject({
     },
     { doc: "The cloud's broker. Absent: the gateway stands alone." },
   ),
+  policy: path({
+    doc: "File that says who may change what from afar (docs/guides/policy.md). Absent: nobody may change anything.",
+    example: "policy.yaml",
+  }),
   streams: mapOf(streamSchema, { doc: "Streams by name.", default: {}, sampleName: "env" }),
   models: section(
     {

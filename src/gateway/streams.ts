@@ -102,3 +102,14 @@ export function streamStatus(path: StreamPath) {
     })),
   };
 }
+
+/** Readings and windows that were lost since the start, over all streams, by reason; those of which none was are left out. */
+export function lossesOf(paths: Iterable<StreamPath>): Record<string, number> {
+  const losses = new Map<string, number>();
+  for (const path of paths) {
+    const { shed, refused, lostWindows } = { ...path.intake.counters, ...path.counters };
+    const found = { storage: shed, intake: refused, ...path.dropped, ...lostWindows };
+    for (const [reason, n] of Object.entries(found)) if (n > 0) losses.set(reason, (losses.get(reason) ?? 0) + n);
+  }
+  return Object.fromEntries(losses);
+}

@@ -67,6 +67,8 @@ export const metricTable = {
   tidegate_uplink_bytes_total: counter("Bytes of those batches."),
   tidegate_uplink_receipts_total: counter("Receipts that the sink gave."),
 
+  tidegate_documents_total: counter("Signed documents by outcome: accepted, or why they were refused.", "outcome"),
+
   tidegate_link_connected: gauge("1 while this broker is connected, else 0.", "link"),
   tidegate_link_unverified: gauge(
     "1 while any certificate of this broker is taken (`tls.insecureSkipVerify`).",

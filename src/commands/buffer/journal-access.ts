@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
+import { type AuditCheck, checkAudit } from "../../buffer/audit-rows.ts";
 import type { BufferStats, KeptLetter } from "../../buffer/commit.ts";
 import type { Store } from "../../buffer/store.ts";
 import type { LoadedConfig } from "../../config/load.ts";
@@ -15,11 +16,18 @@ import type { Io } from "../verb.ts";
 
 export type Letter = KeptLetter & { readonly id: number };
 
+/** An entry of the audit log: what it says is JSON; empty when it does not open. */
+export type AuditLine = { readonly n: number; readonly hash: string; readonly body: string };
+
 /** A journal, whoever has it open. */
 export type JournalAccess = {
   stats(): Promise<BufferStats>;
   /** Tells every reading that the query is after, in order of arrival; it waits where `take` says so. */
   readings(query: ExportQuery, take: (line: ReadingLine) => Promise<void> | undefined): Promise<void>;
+  /** Entries of the audit log, newest first, from below number `before`. */
+  audit(limit: number, before?: number): Promise<readonly AuditLine[]>;
+  /** Checks the whole audit log. */
+  verifyAudit(): Promise<AuditCheck>;
   /** Dead letters, newest first, from below the id `before`. */
   letters(limit: number, before?: number): Promise<readonly Letter[]>;
   /** @returns how many there were */
@@ -48,6 +56,8 @@ function throughDaemon(client: ControlClient, signal: AbortSignal): JournalAcces
     readings: async (query, take) => {
       await client.call("buffer.export", { ...query }, { signal, onItem: (item) => take(item as ReadingLine) });
     },
+    audit: async (limit, before) => (await call("audit.list", { limit, before })) as AuditLine[],
+    verifyAudit: async () => (await call("audit.verify")) as AuditCheck,
     letters: async (limit, before) => {
       const letters = (await call("dead.list", { limit, before })) as (Letter & { payload: string })[];
       return letters.map((letter) => ({ ...letter, payload: Buffer.from(letter.payload, "base64") }));
@@ -103,6 +113,9 @@ async function openFiles(io: Io, loaded: LoadedConfig): Promise<JournalAccess> {
         if (io.signal.aborted) throw new TidegateError("STOPPED", { what: "the export" });
       }
     },
+    audit: async (limit, before) =>
+      store.auditRead(limit, before).map(({ body, ...row }) => ({ ...row, body: Buffer.from(body).toString("utf8") })),
+    verifyAudit: () => checkAudit(async (from) => store.auditCheck(from)),
     letters: async (limit, before) => store.dead(limit, before),
     removeLetters: async (ids) => store.removeDead(ids),
     close: () => store.close(),

@@ -1,15 +1,12 @@
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { arch, release } from "node:os";
-import { promisify } from "node:util";
 import { renderBytes } from "../../base/units.ts";
 import { detectProfile, type Profile, requireSupportedSystem } from "../../config/profile.ts";
+import { readClockSync } from "../../drivers/clock-sync.ts";
 import { readMemory } from "../../drivers/host.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 /** No gateway of this kind ran before: a clock that says so has not been set. */
 const clockFloor = Date.UTC(2024, 0, 1);
-const askTimeoutMs = 2_000;
 
 export function checkSystem(): Finding {
   try {
@@ -40,16 +37,7 @@ export function checkMemory(profile: Profile, memory = readMemory()): Finding {
 export type ClockState = { readonly now: number; readonly isSynchronized: boolean | null };
 
 export async function readClock(): Promise<ClockState> {
-  const now = Date.now();
-  if (existsSync("/run/systemd/timesync/synchronized")) return { now, isSynchronized: true };
-  try {
-    const words = ["show", "--property=NTPSynchronized", "--value"];
-    const { stdout } = await promisify(execFile)("timedatectl", words, { timeout: askTimeoutMs });
-    const said = stdout.trim();
-    return { now, isSynchronized: said === "yes" ? true : said === "no" ? false : null };
-  } catch {
-    return { now, isSynchronized: null };
-  }
+  return { now: Date.now(), isSynchronized: await readClockSync() };
 }
 
 export function checkClock({ now, isSynchronized }: ClockState): Finding {

@@ -39,6 +39,12 @@ export function controlHandlers(daemon: {
     "marks.list": async (params) => daemon.gateway().trainings.marks.list(parse("marks.list", markQuerySchema, params)),
     "marks.remove": async (params) =>
       daemon.gateway().trainings.marks.remove(parse("marks.remove", markQuerySchema, params)),
+    "audit.list": async ({ limit, before }) =>
+      (await journal().auditRead(Number(limit ?? 50), before as number | undefined)).map(({ body, ...row }) => ({
+        ...row,
+        body: Buffer.from(body).toString("utf8"),
+      })),
+    "audit.verify": async () => journal().auditVerify(),
     "dead.list": async ({ limit, before }) =>
       (await journal().dead(Number(limit ?? 50), before as number | undefined)).map(asText),
     "dead.remove": async ({ ids }) => journal().removeDead(ids as number[] | "all"),

@@ -85,6 +85,8 @@ export function metricSources(
       const { bavail, bsize } = statfsSync(dataDir);
       return bavail * bsize;
     },
+    tidegate_documents_total: () =>
+      Object.entries(status().documents).map(([outcome, count]) => [[outcome], count] as const),
     tidegate_link_connected: links(({ isOnline }) => (isOnline ? 1 : 0)),
     tidegate_link_unverified: links(({ isUnverified }) => (isUnverified ? 1 : 0)),
     tidegate_certificate_end_timestamp_seconds: () => {

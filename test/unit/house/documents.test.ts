@@ -36,7 +36,7 @@ describe("the documents", () => {
     const named = documents.flatMap((file) =>
       [...read(file).matchAll(/`tidegate ([a-z]+)/g)].map((match) => [file, match[1] ?? ""] as const),
     );
-    const later = new Set(["coordinator", "worker", "trace", "policy", "audit", "fleet", "diag"]);
+    const later = new Set(["coordinator", "worker", "trace", "fleet", "diag"]);
     expect(named.filter(([, verb]) => !known.has(verb) && !later.has(verb))).toEqual([]);
   });
 });
