@@ -21,8 +21,8 @@ export const trainerKinds = {
   failed: 13,
 } as const;
 
-export type TrainerOptions = {
-  readonly job: TrainingJob;
+export type TrainerOptions<Job = TrainingJob> = {
+  readonly job: Job;
   /** Examples as they are, or readings slice by slice: the next is asked for when the process has taken the last. */
   readonly data: DataSet | AsyncIterable<ReadingSlice> | Iterable<ReadingSlice>;
   /** Stops it; what was learnt is in the checkpoint. */
@@ -44,18 +44,22 @@ const noHead = { id: 0, model: 0, count: 0, width: 0 };
  *
  * @throws TidegateError TRAINER_ENDED when it was killed or ran out of memory; and whatever its work raises
  */
-export async function trainInChild(options: TrainerOptions): Promise<TrainingResult> {
+export const trainInChild = (options: TrainerOptions): Promise<TrainingResult> =>
+  workInChild(entryBeside(import.meta.url, "trainer-process"), options);
+
+/** The same for another kind of job. @param entry  file whose process leads `converse` */
+export async function workInChild<Job, Result>(entry: string, options: TrainerOptions<Job>): Promise<Result> {
   const { job, data, signal, niceness = 10, onEvent, onStart } = options;
-  const done = Promise.withResolvers<TrainingResult>();
+  const done = Promise.withResolvers<Result>();
   const child = new ModelChild({
-    entry: entryBeside(import.meta.url, "trainer-process"),
+    entry,
     niceness,
     oomScore,
     onFrame: ({ kind }, body) => {
       const value = decodeBody(body);
       if (kind === trainerKinds.ready) onStart?.((value as { pid: number }).pid);
       else if (kind === trainerKinds.event) onEvent?.(value as TrainingEvent);
-      else if (kind === trainerKinds.result) done.resolve(value as TrainingResult);
+      else if (kind === trainerKinds.result) done.resolve(value as Result);
       else if (kind === trainerKinds.failed) done.reject(TidegateError.from(value as { code: string }));
     },
     onEnd: (end) => done.reject(new TidegateError("TRAINER_ENDED", { reason: reasonOfEnd(end) })),
@@ -88,7 +92,7 @@ export async function trainInChild(options: TrainerOptions): Promise<TrainingRes
 }
 
 /** What goes over, in frames of bounded size. */
-async function* framesOf(data: TrainerOptions["data"]): AsyncGenerator<Uint8Array> {
+async function* framesOf(data: TrainerOptions<unknown>["data"]): AsyncGenerator<Uint8Array> {
   if (!("manifest" in data)) {
     for await (const slice of data) yield encodeFrame({ ...noHead, kind: trainerKinds.readings }, slice);
     return;

@@ -60,6 +60,8 @@ export type TrainingHooks = {
   readonly runMs?: number;
   /** Longest run in steps. */
   readonly maxSteps?: number;
+  /** Called after each run with what its examples counted. It may set the weights of the state. */
+  onRun?(counted: number): void;
 };
 
 export type TrainingOutcome = {
@@ -180,7 +182,7 @@ export class Trainer {
   }
 
   /** As many steps as fit into one run, within the epoch. */
-  async #runSteps({ runMs = defaultRunMs, maxSteps = Number.POSITIVE_INFINITY }: TrainingHooks) {
+  async #runSteps({ runMs = defaultRunMs, maxSteps = Number.POSITIVE_INFINITY, onRun }: TrainingHooks) {
     const { graph } = this;
     const state = this.#state;
     const left = this.#batches.stepsPerEpoch - state.step;
@@ -203,6 +205,7 @@ export class Trainer {
     state.slots = graph.slots.map((name) => floatsOf(results[`${name}_out`]));
     if (graph.moments.length > 0) state.moments = floatsOf(results.moments_out);
     state.step += steps;
+    onRun?.(counts.reduce((sum, count) => sum + count, 0));
     return undefined;
   }
 

@@ -227,7 +227,11 @@ function saving(
   return { saveEveryMs: checkpoint.everyMs, saveApartMs, save: (state) => file.write({ circumstances, state }) };
 }
 
-function trainingHooks({ limits, threads, runMs }: TrainingJob, { signal, tell, collect }: WorkHooks): TrainingHooks {
+/** How a training gets between its runs: it waits while a gate is closed. */
+export function trainingHooks(
+  { limits, threads, runMs }: Pick<TrainingJob, "limits" | "threads" | "runMs">,
+  { signal, tell, collect }: WorkHooks,
+): TrainingHooks {
   let looked = 0;
   let runs = 0;
   return {
