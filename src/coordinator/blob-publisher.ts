@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { blobHash } from "../control/blob-hash.ts";
 import { chunkBytes } from "../control/model-manifest.ts";
 import type { PublishAnswer } from "../wire/outgoing.ts";
 
@@ -7,9 +7,6 @@ export type Publishing = (topic: string, payload: Uint8Array, options: { retain:
 
 /** Chunks that are under way to the broker at once. */
 const maxFlying = 8;
-
-/** SHA-256 of a blob, hex. */
-export const blobHash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /**
  * Puts a blob on the broker in retained chunks. Done again it changes nothing, so that a publisher that was

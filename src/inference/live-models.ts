@@ -74,6 +74,21 @@ export class LiveModels implements Component {
     return { model: live.model, fields: order };
   }
 
+  /** The version of a model that runs, and the streams that run on it; undefined when none does. */
+  running(name: string): { readonly model: HostedModel; readonly streams: readonly string[] } | undefined {
+    const live = this.#live.get(name);
+    return live && { model: live.model, streams: live.uses.map(({ stream }) => stream) };
+  }
+
+  /**
+   * Tells whether a bundle may take the place of the version that runs: its fields and its window have to suit all streams.
+   * @throws TidegateError MODEL_UNBOUND, MODEL_VERSION_TAKEN
+   */
+  check(bundle: Bundle): void {
+    const live = this.#live.get(bundle.name);
+    if (live) checkSuccessor(bundle, live);
+  }
+
   async start(_signal: AbortSignal): Promise<void> {
     const { registry, lookEveryMs } = this.#options;
     this.#isStopping = false;
@@ -114,24 +129,28 @@ export class LiveModels implements Component {
   }
 
   /** The changed bundle's model, loaded and verified; undefined when nothing that counts has changed. */
-  async #renewed(name: string, { model: old, uses }: Live): Promise<HostedModel | undefined> {
+  async #renewed(name: string, live: Live): Promise<HostedModel | undefined> {
     const { registry, host, decode } = this.#options;
     const bundle = await registry.open(name);
-    if (bundle.hash === old.hash) return undefined;
-    if (bundle.card.version === old.version)
-      throw new TidegateError("MODEL_VERSION_TAKEN", { model: name, version: old.version });
-    for (const { stream, fields, shape } of uses) bindStream(bundle.card, stream, fields, shape);
-    if (shapeOf(bundle) !== shapeOf(old.bundle)) {
-      // Windows that wait were cut for the old card, and pipelines hold halves of them.
-      const reason = "its window or its fields are not those of the version that runs: restart to take it";
-      throw new TidegateError("MODEL_UNBOUND", {
-        stream: uses.map(({ stream }) => stream).join(", "),
-        model: name,
-        reason,
-      });
-    }
+    if (bundle.hash === live.model.hash) return undefined;
+    checkSuccessor(bundle, live);
     return loadVerified(bundle, host, decode);
   }
+}
+
+function checkSuccessor(bundle: Bundle, { model: old, uses }: Live): void {
+  const { name } = bundle;
+  if (bundle.card.version === old.version)
+    throw new TidegateError("MODEL_VERSION_TAKEN", { model: name, version: old.version });
+  for (const { stream, fields, shape } of uses) bindStream(bundle.card, stream, fields, shape);
+  if (shapeOf(bundle) === shapeOf(old.bundle)) return;
+  // Windows that wait were cut for the old card, and pipelines hold halves of them.
+  const reason = "its window or its fields are not those of the version that runs: restart to take it";
+  throw new TidegateError("MODEL_UNBOUND", {
+    stream: uses.map(({ stream }) => stream).join(", "),
+    model: name,
+    reason,
+  });
 }
 
 const shapeOf = ({ card }: Bundle): string => JSON.stringify([card.window, card.fields.map(({ name }) => name)]);

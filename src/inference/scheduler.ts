@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { headBytes } from "./framing.ts";
 import type { HostedModel } from "./hosted-model.ts";
 import { type BatchResult, type FullPolicy, Lane, type LostWindows } from "./lane.ts";
 import type { ModelHost } from "./model-host.ts";
@@ -27,6 +28,12 @@ export type StreamLoad = {
   readonly maxWaiting?: number;
 };
 
+/**
+ * Sees the batches of a stream that went well, with what came of them. All arrays are valid during the call only.
+ * @param windows  n x width
+ */
+export type Tap = (windows: Float32Array, width: number, result: BatchResult, model: HostedModel) => void;
+
 /** Batches with the model process at a time: the second waits in its pipe while the first runs. */
 const maxFlying = 2;
 /** Windows that wait per stream, and the memory that they may take. */
@@ -48,6 +55,7 @@ const lookMs = 2;
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #lanes = new Map<string, Lane>();
+  readonly #taps = new Map<string, Tap>();
   #turn: Lane[] = [];
   #flying = 0;
   #isPaused = false;
@@ -89,6 +97,12 @@ export class Scheduler {
   /** From the next batch on the stream runs on this model; the batch that is under way keeps the old one. */
   swap(stream: string, model: HostedModel): void {
     this.#lane(stream).model = model;
+  }
+
+  /** Shows a stream's batches to one who looks on; null ends it. */
+  tap(stream: string, tap: Tap | null): void {
+    if (tap) this.#taps.set(stream, tap);
+    else this.#taps.delete(stream);
   }
 
   /**
@@ -207,8 +221,12 @@ export class Scheduler {
       this.#isPaused = true;
       return;
     }
-    if (error === undefined) this.#deliver(lane, lane.result(model, clock.monotonic() - sentAt));
-    else this.#fail(lane, model, error);
+    if (error === undefined) {
+      const result = lane.result(model, clock.monotonic() - sentAt);
+      const { width } = lane.queue;
+      this.#taps.get(lane.stream)?.(new Float32Array(frame.buffer, headBytes, count * width), width, result, model);
+      this.#deliver(lane, result);
+    } else this.#fail(lane, model, error);
     lane.isRunning = false;
     this.#flying--;
     this.#dispatch();

@@ -1,7 +1,7 @@
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { syncFolder, writeDurably } from "../base/durable-file.ts";
+import { writeDurably } from "../base/durable-file.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import type { Card } from "../inference/card.ts";
 import type { TrainingSettings } from "./schedule.ts";
@@ -73,36 +73,3 @@ function cardOf({ parent, candidate, result, settings, at }: CandidateFacts): ob
     },
   };
 }
-
-const formerName = (name: string): string => `.${name}.former`;
-
-/**
- * Puts a candidate's folder in the place of a bundle. The former version is kept beside it, one of them.
- * A crash in between leaves the former version alone, which `settleBundles` puts back.
- *
- * @param models  folder of bundles, on the same file system as the candidate
- */
-export async function installBundle(candidate: string, models: string, name: string): Promise<void> {
-  await mkdir(models, { recursive: true, mode: 0o750 });
-  const former = join(models, formerName(name));
-  const target = join(models, name);
-  await rm(former, { recursive: true, force: true });
-  if (await isThere(target)) await rename(target, former);
-  await rename(candidate, target);
-  await syncFolder(models);
-}
-
-/** Ends what a crash in the midst of `installBundle` has left. */
-export async function settleBundles(models: string): Promise<void> {
-  for (const entry of await readdir(models).catch(() => [])) {
-    const name = /^\.(.+)\.former$/.exec(entry)?.[1];
-    if (name === undefined || (await isThere(join(models, name)))) continue;
-    await rename(join(models, entry), join(models, name));
-  }
-}
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
