@@ -1,5 +1,6 @@
 import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
+import { defineAcl } from "./config/acl.ts";
 import { differences, valueLines, writtenValues } from "./config/effective-values.ts";
 import { setInFile } from "./config/set-in-file.ts";
 import { unsetInFile } from "./config/unset-in-file.ts";
@@ -102,6 +103,8 @@ export const define: Define = (command, io) => {
         }
       if (found.length > 0) answer(1);
     });
+
+  defineAcl(command, io);
 
   command
     .command("schema")
