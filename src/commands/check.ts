@@ -27,14 +27,15 @@ export const define: Define = (command, io) => {
       "\nExample: tidegate check --config ./tidegate.yaml\nIt changes nothing and may run beside the daemon; with --bench it is best run alone. Ends with 1 when something fails.\nRun it as the user that runs the daemon: sudo -u tidegate tidegate check",
     )
     .action(async (options: Options) => {
-      const checks = await check(io, options);
+      const checks = await collectFindings(io, options);
       if (options.json) io.out(JSON.stringify({ checks }));
       else for (const line of renderFindings(checks, io.interactive ? io.columns : plainColumns)) io.out(line);
       if (checks.some(({ level }) => level === "fail")) answer(1);
     });
 };
 
-async function check(io: Io, options: Options): Promise<Finding[]> {
+/** Everything that is looked at before a start. */
+export async function collectFindings(io: Io, options: Options): Promise<Finding[]> {
   const system = checkSystem();
   if (system.level === "fail") return [system];
   const clock = checkClock(await readClock());

@@ -26,5 +26,6 @@ export const verbs: readonly Verb[] = [
   { name: "config", summary: "get | set | unset | validate | diff | acl | schema", load: () => import("./config.ts") },
   { name: "policy", summary: "show | test (who may change what from afar)", load: () => import("./policy.ts") },
   { name: "audit", summary: "ls | verify (what was decided)", load: () => import("./audit.ts") },
+  { name: "diag", summary: "collect (a support bundle without secrets)", load: () => import("./diag.ts") },
   { name: "data", summary: "open (a sealed batch, with the data key)", load: () => import("./data.ts") },
 ];

@@ -28,12 +28,17 @@ export type ProcessLog = Log & {
   level: LogLevel;
   /** Lines that could not be written because the reader of the log stood still. */
   readonly lost: number;
+  /** The newest lines, oldest first, for whoever has no access to where they went. */
+  readonly recent: readonly string[];
   /** Writes what waits; call it last, before the process ends. */
   flush(): void;
 };
 
 /** When nobody reads standard error for so long that this much waits, new lines are dropped and counted. */
 const maxWaitingBytes = 1 << 20;
+/** Lines that are kept at hand, and what is kept of each, characters. */
+const maxRecent = 400;
+const maxRecentLength = 2_000;
 /** Names that the line itself uses. */
 const reserved = new Set(["level", "time", "event"]);
 
@@ -48,6 +53,7 @@ export function createLog(options: LogOptions): ProcessLog {
   const isColoured = options.isColoured ?? (process.stderr.isTTY === true && process.env.NO_COLOR === undefined);
   const now = options.now ?? Date.now;
   const state = { rank: rankOf(options.level) };
+  const recent: string[] = [];
   const root = pino(
     {
       // Our own rank decides, so that a reload changes the level of every child at once.
@@ -57,7 +63,12 @@ export function createLog(options: LogOptions): ProcessLog {
       timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }), log: cleanFacts },
     },
-    { write: (line: string) => void destination?.write(rendered(line, form, isColoured)) },
+    {
+      write: (line: string) => {
+        if (recent.push(line.trimEnd().slice(0, maxRecentLength)) > maxRecent) recent.shift();
+        destination?.write(rendered(line, form, isColoured));
+      },
+    },
   );
   return Object.defineProperties(wrap(root, state), {
     level: {
@@ -67,6 +78,7 @@ export function createLog(options: LogOptions): ProcessLog {
       },
     },
     lost: { get: () => standard?.lost ?? 0 },
+    recent: { get: () => recent },
     flush: { value: () => destination?.flush?.() },
   }) as ProcessLog;
 }

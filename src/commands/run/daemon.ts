@@ -54,6 +54,7 @@ export class Daemon {
       reload: () => this.reload(),
       openMetrics: () => this.#newMetrics(),
       keys: new KeyDesk(options.place),
+      recentLog: () => options.log.recent,
       log: options.log,
     });
     this.#gateway = this.#newGateway();

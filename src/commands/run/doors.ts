@@ -15,6 +15,8 @@ export type DoorsOptions = {
   /** Called when they are served for the first time. */
   openMetrics(): Metrics;
   readonly keys: KeyDesk;
+  /** The newest lines of the log. */
+  recentLog(): readonly string[];
   readonly log: Log;
 };
 
@@ -58,14 +60,12 @@ export class Doors {
   }
 
   async #openControl(socket: string): Promise<void> {
-    const { gateway, reload, keys, log } = this.#options;
+    const { gateway, reload, keys, recentLog, log } = this.#options;
     const before = this.#control;
     if (before?.socket === socket) return;
-    const server = new ControlServer({
-      socket,
-      handlers: { ...controlHandlers({ gateway, reload }), ...keys.handlers },
-      log,
-    });
+    const diagnose = async () => ({ log: recentLog(), metrics: (await this.#metrics?.render()) ?? null });
+    const handlers = { ...controlHandlers({ gateway, reload }), ...keys.handlers, "diag.collect": diagnose };
+    const server = new ControlServer({ socket, handlers, log });
     try {
       await server.start();
     } catch (thrown) {
