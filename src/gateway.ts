@@ -10,9 +10,10 @@ import { Collector } from "./gateway/collector.ts";
 import { gatewayCommands } from "./gateway/command-table.ts";
 import { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
-import { formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
+import { formerFilters, rememberFilters, resultsLink, siteFilters, siteLink } from "./gateway/links.ts";
 import { confirmed } from "./gateway/publisher.ts";
 import { Recovery } from "./gateway/recovery.ts";
+import { ResultsWay } from "./gateway/results-way.ts";
 import { housekeeping, Schedules } from "./gateway/schedules.ts";
 import { Snapshots } from "./gateway/snapshots.ts";
 import { streamAggregator } from "./gateway/stream-aggregator.ts";
@@ -53,6 +54,7 @@ export class Gateway implements Component {
   /** The newest message when the drain began: those after it are left to the broker, unacknowledged. */
   #lastTaken: number | undefined;
   #site: Link | undefined;
+  #results: ResultsWay | undefined;
   readonly #cloud: CloudSide | null;
   /** The journal began anew: its numbers have to be told apart from those before. */
   #isNewLife = false;
@@ -146,6 +148,7 @@ export class Gateway implements Component {
       await this.trust.load();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
+      this.#results = this.#resultsWay(this.#site);
       const recoveries = await this.#openStreams();
       if (this.#cloud) {
         await this.#cloud.open([...this.#paths.values()], this.#isNewLife);
@@ -154,7 +157,7 @@ export class Gateway implements Component {
       this.health.ready("models");
       const schedules = new Schedules([...housekeeping(config.schedules, this), ...this.trainings.jobs], log);
       const cloudSide = this.#cloud ? [this.#cloud] : [];
-      this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site]);
+      this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site, this.#results]);
       // The broker drops what is no longer wanted once it is reached: until then its session may hold either.
       await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
@@ -221,12 +224,19 @@ export class Gateway implements Component {
         this.#committer?.wake();
       },
       onState: (state, reason) => {
+        this.#results?.siteChanged(state === "online");
         if (state === "offline") return this.health.degrade("site", reason);
         this.health.ready("site");
         if (former.length > 0) rememberFilters(this.journal, siteFilters(this.#options.config)).catch(() => {});
       },
     });
     return link;
+  }
+
+  #resultsWay(site: Link): ResultsWay {
+    const own: Link = resultsLink(this.#linkParts(), () => this.#results?.changed());
+    const onCrowded = (isCrowded: boolean) => this.#brake.set("results", isCrowded);
+    return new ResultsWay({ site, own, onCrowded, log: this.#options.log });
   }
 
   #router(): Router {
@@ -236,8 +246,8 @@ export class Gateway implements Component {
 
   async #openStreams(): Promise<Recovery[]> {
     const { config, clock, log, onResult } = this.#options;
-    const site = this.#site;
-    if (!site) return [];
+    const [site, link] = [this.#site, this.#results];
+    if (!site || !link) return [];
     const states = new Map(
       await Promise.all(
         Object.keys(config.streams).map(async (name) => [name, await this.journal.stateOf(name)] as const),
@@ -248,7 +258,7 @@ export class Gateway implements Component {
         config,
         models: this.#models,
         scheduler: this.#scheduler,
-        link: site,
+        link,
         letters: this.#letters,
         clock,
         log,
@@ -381,6 +391,7 @@ export class Gateway implements Component {
       profile: config.gateway.profile,
       health: this.health.document,
       site: this.#site?.state ?? null,
+      results: this.#results?.state ?? null,
       cloud: this.#cloud?.state.link ?? null,
       brake: this.#brake.counters,
       uplink: this.#cloud?.state.uplink ?? null,

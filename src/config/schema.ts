@@ -62,7 +62,7 @@ const link = {
     { doc: "TLS, for mqtts:." },
   ),
   clientId: text({
-    doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`.",
+    doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`. Results go to the site by a second client, with `-results` behind it.",
     max: 128,
     example: "demo-gw-1-site",
   }),

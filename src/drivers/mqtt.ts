@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { type IClientOptions, type IConnackPacket, type IPublishPacket, MqttClient } from "mqtt";
@@ -8,6 +9,12 @@ import { PacketIds } from "./packet-ids.ts";
 import { PacketReader } from "./packet-reader.ts";
 import { PacketWriter, type PublishHead } from "./packet-writer.ts";
 import { peerExpiry } from "./peer-certificates.ts";
+
+// What encodes for mqtt.js keeps a buffer for each number of 16 bits, 7 MB, unless it is told not to before the first packet.
+const { writeToStream } = createRequire(import.meta.resolve("mqtt"))("mqtt-packet") as {
+  writeToStream: { cacheNumbers: boolean };
+};
+writeToStream.cacheNumbers = false;
 
 /** What a broker said when it took the connection. */
 export type MqttOpening = {

@@ -1,7 +1,7 @@
 import type { Log } from "../base/log.ts";
 
-/** What may be behind: the models with the windows, the journal with the readings. */
-export type BrakeReason = "models" | "journal";
+/** What may be behind: the models with the windows, the journal with the readings, the broker with its answers to results. */
+export type BrakeReason = "models" | "journal" | "results";
 
 export type BrakeOptions = {
   /** Stops and goes on reading the site's broker. */

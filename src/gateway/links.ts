@@ -53,17 +53,20 @@ export async function rememberFilters(journal: Journal, filters: readonly string
   await journal.statePut(filtersName, Buffer.from(JSON.stringify([...new Set(filters)])));
 }
 
+const siteClientId = ({ config, fingerprint }: LinkParts): string =>
+  config.sensors.clientId ?? `${config.gateway.fleet}-${config.gateway.id}-site-${fingerprint.slice(0, 8)}`;
+
 /** The link to the site's broker: gated, since what it acknowledges has to be on disk. */
 export function siteLink(parts: LinkParts, wiring: Wiring): Link {
-  const { config, version, fingerprint, credentialsDir, clock, log } = parts;
-  const { id, fleet } = config.gateway;
+  const { config, version, credentialsDir, clock, log } = parts;
+  const { id } = config.gateway;
   const { status, prefix } = siteTopics(id);
   const state = (value: string) => JSON.stringify({ state: value, version });
   const largest = Math.max(65_536, ...Object.values(config.streams).map(({ maxPayload }) => maxPayload));
   return new Link({
     name: "site",
     settings: config.sensors,
-    clientId: config.sensors.clientId ?? `${fleet}-${id}-site-${fingerprint.slice(0, 8)}`,
+    clientId: siteClientId(parts),
     credentials: readCredentials(config.sensors, credentialsDir),
     will: { topic: status, payload: state("offline") },
     birth: () => ({ topic: status, payload: state("online") }),
@@ -104,5 +107,24 @@ export function cloudLink(
     clock,
     log,
     ...wiring,
+  });
+}
+
+/** Another link to the site's broker, by which results go: it subscribes nothing, and the broker keeps nothing for it. */
+export function resultsLink(parts: LinkParts, onState: () => void): Link {
+  const { config, credentialsDir, clock, log } = parts;
+  return new Link({
+    name: "results",
+    settings: { ...config.sensors, sessionExpiry: 0 },
+    clientId: `${siteClientId(parts)}-results`,
+    credentials: readCredentials(config.sensors, credentialsDir),
+    subscriptions: [],
+    ack: "auto",
+    maxPacket: packetRoom,
+    random: Math.random,
+    onMessage: () => {},
+    onState,
+    clock,
+    log,
   });
 }

@@ -37,7 +37,7 @@ export class ModelChild {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passedOn.test(name)));
     const child = spawn(
       process.execPath,
-      ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=4", entry, `${niceness}`, `${oomScore}`],
+      ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", entry, `${niceness}`, `${oomScore}`],
       {
         env,
         stdio: ["ignore", "ignore", "pipe", "pipe"],

@@ -133,6 +133,13 @@ export class Link implements Component {
     if (this.#connection?.isOpen && this.#isOnline) this.#publishBirth(this.#connection);
   }
 
+  /** Ends the pause between two attempts to connect: there is reason to think that the broker is there. */
+  hurry(): void {
+    if (this.#isStopped || this.#connection) return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
   /** Acknowledges every held message up to this ticket, in the order in which they came. */
   release(ticket: number): void {
     this.#receiver.release(ticket);

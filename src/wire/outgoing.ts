@@ -95,7 +95,9 @@ export class Outgoing {
   /** Rejects with OUTGOING_FULL, LINK_DOWN (QoS 0 without a connection) or STOPPED. */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions): Promise<PublishAnswer> {
     const body =
-      typeof payload === "string" ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+      typeof payload === "string" || Buffer.isBuffer(payload)
+        ? payload
+        : Buffer.from(payload.buffer, payload.byteOffset, payload.length);
     const { qos, retain = false, contentType } = options;
     if (qos === 0) {
       const fault = this.#trySend(topic, payload, options);

@@ -7,7 +7,7 @@ export type TapEvents = {
   onTaken(topic: string, payload: string): void;
   /** The broker has taken responsibility for a message of the client's. */
   onGiven(topic: string, payload: string): void;
-  /** The broker let the client in, with or without the session that it had. */
+  /** The broker let a client in that wants a session, with or without the one that it had. */
   onWelcome(isSessionPresent: boolean): void;
 };
 
@@ -15,7 +15,7 @@ export type Tap = { readonly url: string; stop(): void };
 
 type Message = { readonly topic: string; readonly payload: string };
 
-const kinds = { connack: 2, publish: 3, puback: 4 } as const;
+const kinds = { connect: 1, connack: 2, publish: 3, puback: 4 } as const;
 
 /** A line between MQTT 5 clients and the broker on `port` that tells which QoS 1 messages either side acknowledges. */
 export async function layTap(port: number, events: TapEvents): Promise<Tap> {
@@ -24,6 +24,7 @@ export async function layTap(port: number, events: TapEvents): Promise<Tap> {
     const broker = connect(port, "127.0.0.1");
     const down = new Map<number, Message>();
     const up = new Map<number, Message>();
+    let wantsSession = false;
     for (const socket of [client, broker]) {
       sockets.add(socket);
       socket.on("error", () => {}).on("close", () => sockets.delete(socket));
@@ -33,7 +34,9 @@ export async function layTap(port: number, events: TapEvents): Promise<Tap> {
     client.on(
       "data",
       forward(broker, client, (kind, flags, body) => {
-        if (kind === kinds.publish) remember(up, flags, body);
+        // The flags of CONNECT: 2 is a clean start.
+        if (kind === kinds.connect) wantsSession = ((body[7] ?? 0) & 2) === 0;
+        else if (kind === kinds.publish) remember(up, flags, body);
         else if (kind === kinds.puback) answered(down, body, events.onTaken);
       }),
     );
@@ -42,7 +45,7 @@ export async function layTap(port: number, events: TapEvents): Promise<Tap> {
       forward(client, broker, (kind, flags, body) => {
         if (kind === kinds.publish) remember(down, flags, body);
         else if (kind === kinds.puback) answered(up, body, events.onGiven);
-        else if (kind === kinds.connack) events.onWelcome(((body[0] ?? 0) & 1) === 1);
+        else if (kind === kinds.connack && wantsSession) events.onWelcome(((body[0] ?? 0) & 1) === 1);
       }),
     );
   });
