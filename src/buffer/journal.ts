@@ -37,6 +37,8 @@ export class Journal implements Component {
   #restarts = 0;
   #isStopped = true;
   #restart: NodeJS.Timeout | undefined;
+  /** Pause before the next thread: a disk that opens and then takes no commit wears out one thread after the other. */
+  #restartMs = firstRestartMs;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -116,6 +118,7 @@ export class Journal implements Component {
   async commit(commit: Commit): Promise<void> {
     await this.#call("commit", commit);
     this.#commits++;
+    this.#restartMs = firstRestartMs;
   }
 
   /** At least `limit` readings when there are so many, at most a block more. */
@@ -253,15 +256,17 @@ export class Journal implements Component {
     this.#waiting.clear();
     if (this.#isStopped) return;
     this.#options.log.error({ reason }, "the journal thread is gone, starting another");
-    this.#openAgain(firstRestartMs);
+    this.#openAgain();
   }
 
-  #openAgain(afterMs: number): void {
+  #openAgain(): void {
+    const afterMs = this.#restartMs;
+    this.#restartMs = Math.min(maxRestartMs, afterMs * 2);
     this.#restart = setTimeout(() => {
       this.#restarts++;
       this.#open().catch((thrown) => {
         this.#options.log.error({ reason: reasonOf(thrown) }, "the journal does not open, trying again");
-        if (!this.#isStopped) this.#openAgain(Math.min(maxRestartMs, afterMs * 2));
+        if (!this.#isStopped) this.#openAgain();
       });
     }, afterMs);
   }

@@ -233,4 +233,29 @@ describe("the journal", () => {
     expect(valuesOf(await journal.read(env.name, { limit: 100 }))).toHaveLength(next + 10);
     expect(journal.progress.restarts).toBe(1);
   });
+
+  it("starts threads less and less often when one after the other is lost, until a commit holds", async () => {
+    const threads: Worker[] = [];
+    const bornAt: number[] = [];
+    const note = (worker: Worker) => {
+      threads.push(worker);
+      bornAt.push(performance.now());
+    };
+    process.on("worker", note);
+    const journal = await start();
+    const isBack = () => vi.waitFor(() => journal.stateOf(env.name), { timeout: 10_000 });
+    const lose = async () => {
+      const lostAt = performance.now();
+      await threads.at(-1)?.terminate();
+      await isBack();
+      return (bornAt.at(-1) ?? 0) - lostAt;
+    };
+    // It opens each time, and even reads; only a commit shows that the disk takes something.
+    await lose();
+    await lose();
+    expect(await lose()).toBeGreaterThan(900);
+    await journal.commit(commitOf({ frames: [frame(env.name, 0, 10)], sources }));
+    expect(await lose()).toBeLessThan(900);
+    process.off("worker", note);
+  });
 });
