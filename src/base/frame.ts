@@ -8,6 +8,8 @@ export const readingFlags = {
   maybeRepeated: 4,
   /** The wall clock was not trusted at arrival: `ts` may have to be mended from `arrived` and `boot`. */
   clockUntrusted: 8,
+  /** Only its place is left: everything else of it has been erased. Never among what the journal gives. */
+  erased: 128,
 } as const;
 
 /**
@@ -41,6 +43,11 @@ export type Frame = {
 
 /** What the topic pattern captured, by name: identifies one sensor within a stream. */
 export type Source = Readonly<Record<string, string>>;
+
+/** What stands in a dictionary where a source was erased: its index is never given to another. No pattern has this name. */
+export const erasedSource: Source = { "": "" };
+
+export const isErasedSource = (source: Source): boolean => source[""] !== undefined;
 
 const rendered = new WeakMap<Source, string>();
 

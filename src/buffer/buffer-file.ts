@@ -45,6 +45,7 @@ export class BufferFile {
   readonly pieces: Pieces;
   readonly ledger: Ledger;
   readonly retention: Retention;
+  readonly rows: SealedRows;
 
   /** @throws the driver's errors, TidegateError PIECE_CORRUPT, KEY_DESTROYED */
   constructor(options: BufferFileOptions, heritage?: Heritage) {
@@ -56,6 +57,7 @@ export class BufferFile {
       db.migrate(bufferMigrations);
       db.limit(Math.max(limits.maxBytes * 0.75, limits.maxBytes - maxLogBytes));
       const rows = new SealedRows(keys, epoch);
+      this.rows = rows;
       rows.begin(0);
       this.streams = new Dictionary(db, rows);
       this.ledger = new Ledger(db, rows, this.streams, (stream, what, reason) => onCorrupt(stream, what, 0, reason));
@@ -132,9 +134,7 @@ export class BufferFile {
       stream.cursors = advanced(stream, cursors);
     }
     for (const { stream, at, sources } of commit.sources) {
-      const { sources: known } = this.known(stream);
-      known.length = at;
-      known.push(...sources);
+      this.streams.learnSources(this.known(stream), at, sources);
     }
   }
 

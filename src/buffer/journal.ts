@@ -5,6 +5,7 @@ import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import { type AuditCheck, type AuditHead, type AuditRow, checkAudit } from "./audit-rows.ts";
 import type { BufferStats, Commit, KeptLetter, OutboxEntry, OutboxLane, Range, StreamState } from "./commit.ts";
+import type { Erasure, ErasureFacts, ErasureRequest } from "./erasure-request.ts";
 import type { Answer, Question, StoreCall } from "./journal-thread.ts";
 import type { Store, StoreEvent, StoreOptions } from "./store.ts";
 
@@ -182,6 +183,28 @@ export class Journal implements Component {
    */
   rotateKeys(): Promise<{ readonly rotations: number }> {
     return this.#call("rotateKeys") as Promise<{ readonly rotations: number }>;
+  }
+
+  /**
+   * Begins an erasure: when it resolves that is durable, and nothing of it is read any more.
+   * @throws TidegateError USAGE (no such stream), STORAGE_FAILED
+   */
+  eraseBegin(request: ErasureRequest): Promise<Erasure> {
+    return this.#call("eraseBegin", request) as Promise<Erasure>;
+  }
+
+  /** The erasure that is under way; null when there is none. */
+  erasure(): Promise<Erasure | null> {
+    return this.#call("erasure") as Promise<Erasure | null>;
+  }
+
+  /** One bounded step of it. @returns what it took, once nothing is left to do */
+  eraseStep(): Promise<ErasureFacts | null> {
+    return this.#call("eraseStep") as Promise<ErasureFacts | null>;
+  }
+
+  async eraseEnd(receipt: Uint8Array): Promise<void> {
+    await this.#call("eraseEnd", receipt);
   }
 
   /** Resolves when the thread has got to it: what it was asked before is done. */

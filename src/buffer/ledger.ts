@@ -4,6 +4,7 @@ import { type KeptLetter, lanes, type OutboxEntry, type OutboxItem, type OutboxL
 import type { Dictionary } from "./dictionary.ts";
 import { firstNumber, itemKinds } from "./schema.ts";
 import type { SealedRows } from "./sealed-rows.ts";
+import { isWhole } from "./tombstone.ts";
 
 /** Dead letters that are kept, by number and by sealed bytes; the oldest go first. */
 const maxDead = 1_000;
@@ -22,6 +23,9 @@ export class Ledger {
   #next: number[];
   readonly #sql: Readonly<Record<keyof typeof statements, Statement>>;
   readonly #onCorrupt: (stream: string | null, what: "outbox" | "dead", reason: string) => void;
+  /** What is being erased: an item of the outbox, of a stream that it touches, and a dead letter. */
+  isErased: (body: Uint8Array) => boolean = () => false;
+  isErasedLetter: (letter: KeptLetter, epoch: number) => boolean = () => false;
 
   constructor(
     db: Database,
@@ -34,7 +38,8 @@ export class Ledger {
     this.#streams = streams;
     this.#onCorrupt = onCorrupt;
     this.#sql = db.prepareAll(statements);
-    this.#next = lanes.map((lane) => this.mark(`outbox/${lane}`) ?? firstNumber(rows.epoch) + 1);
+    rows.use(gateway, this.mark("epoch/dead") ?? 0);
+    this.#next = lanes.map((lane) => this.mark(`outbox/${lane}`) ?? firstNumber(rows.file) + 1);
   }
 
   /** A number of the journal itself; null when it was never set. */
@@ -45,6 +50,10 @@ export class Ledger {
 
   setMark(name: string, number: number): void {
     this.#sql.setMark.run(name, number);
+  }
+
+  addMark(name: string, number: number): void {
+    this.#sql.addMark.run(name, number);
   }
 
   /** Age of the journal and the wall clock when it was saved, ms; null at first. */
@@ -79,13 +88,13 @@ export class Ledger {
       const n = this.#next[number] ?? 1;
       this.#next[number] = n + 1;
       const sealed = this.#rows.seal(known.id, "outbox", n * lanes.length + number, body);
-      this.#sql.addOutbox.run(number, n, known.id, kinds.indexOf(kind), at, sealed);
+      this.#sql.addOutbox.run(number, n, known.id, kinds.indexOf(kind), at, sealed, this.#rows.epochOf(known.id));
       added++;
       bytes += sealed.length;
     }
     if (added === 0) return;
     for (const [number, lane] of lanes.entries()) this.setMark(`outbox/${lane}`, this.#next[number] ?? 1);
-    this.#countOutbox(added, bytes);
+    this.countOutbox(added, bytes);
   }
 
   /** Items of a lane after number `n`, in order. One that does not open is removed and told: it must not hold up the lane. */
@@ -108,7 +117,12 @@ export class Ledger {
     const stream = this.#streams.byId(Number(row.stream));
     try {
       if (!stream) throw new TidegateError("PIECE_CORRUPT", { reason: "it is of no known stream" });
-      const body = this.#rows.open(stream.id, "outbox", n * lanes.length + number, row.body_sealed);
+      const epoch = Number(row.epoch);
+      const { tombstone } = stream;
+      // Its key is gone, and its row goes next.
+      if (tombstone && epoch < tombstone.below && isWhole(tombstone)) return null;
+      const body = this.#rows.open(stream.id, "outbox", n * lanes.length + number, row.body_sealed, epoch);
+      if (tombstone && epoch < tombstone.below && this.isErased(body)) return null;
       const kind = kinds[Number(row.kind)] ?? "result";
       return { lane, n, stream: stream.name, kind, body, at: Number(row.at) };
     } catch (thrown) {
@@ -128,12 +142,12 @@ export class Ledger {
     return this.#db.transaction(() => {
       const { messages, bytes } = this.#sql.sizeOutbox.get(lane, after, upTo) ?? {};
       if (Number(messages) === 0) return 0;
-      this.#countOutbox(-Number(messages), -Number(bytes));
+      this.countOutbox(-Number(messages), -Number(bytes));
       return this.#sql.removeOutbox.run(lane, after, upTo).changes;
     });
   }
 
-  #countOutbox(messages: number, bytes: number): void {
+  countOutbox(messages: number, bytes: number): void {
     this.#sql.addMark.run("outbox/messages", messages);
     this.#sql.addMark.run("outbox/bytes", bytes);
   }
@@ -144,7 +158,7 @@ export class Ledger {
     for (const letter of letters) {
       const payload = Buffer.from(letter.payload).toString("base64");
       const sealed = this.#rows.sealJson(gateway, "dead", id, { ...letter, payload });
-      this.#sql.addDead.run(id++, letter.receivedAt, sealed);
+      this.#sql.addDead.run(id++, letter.receivedAt, sealed, this.#rows.epochOf(gateway));
     }
     this.setMark("dead", id);
     this.#sql.trimDead.run(id - maxDead);
@@ -158,13 +172,17 @@ export class Ledger {
 
   /** Newest first. */
   dead(limit: number, before = Number.MAX_SAFE_INTEGER): (KeptLetter & { id: number })[] {
-    return this.#sql.dead.all(before, limit).flatMap((row) => this.#openLetter(row) ?? []);
+    return this.#sql.dead.all(before, limit).flatMap((row) => {
+      const letter = this.#openLetter(row);
+      return letter && !this.isErasedLetter(letter, Number(row.epoch)) ? [letter] : [];
+    });
   }
 
   #openLetter(row: Row): (KeptLetter & { id: number }) | null {
     const id = Number(row.id);
     try {
-      const letter = this.#rows.openJson<KeptLetter & { payload: string }>(gateway, "dead", id, row.body_sealed);
+      const kept = [gateway, "dead", id, row.body_sealed, Number(row.epoch)] as const;
+      const letter = this.#rows.openJson<KeptLetter & { payload: string }>(...kept);
       return { ...letter, id, payload: Buffer.from(letter.payload, "base64") };
     } catch (thrown) {
       this.#sql.removeDead.run(id);
@@ -186,6 +204,11 @@ export class Ledger {
       if (known)
         this.#sql.putSnapshot.run(known.id, name, sequence, this.#rows.seal(known.id, "state", sequence, bytes));
     }
+  }
+
+  /** Without them windows are rebuilt from readings. */
+  removeSnapshots(stream: number): void {
+    this.#sql.removeSnapshots.run(stream);
   }
 
   /** @throws TidegateError PIECE_CORRUPT */
@@ -237,14 +260,14 @@ const statements = {
   setMark: `INSERT OR REPLACE INTO item (kind, stream, key, number) VALUES (${mark}, 0, ?, ?)`,
   addMark: `INSERT INTO item (kind, stream, key, number) VALUES (${mark}, 0, ?, ?)
     ON CONFLICT DO UPDATE SET number = number + excluded.number`,
-  addOutbox: "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
+  addOutbox: "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)",
   outbox: "SELECT n, length(body_sealed) AS bytes FROM outbox WHERE lane = ? AND n > ? ORDER BY n LIMIT ?",
   outboxItem: "SELECT * FROM outbox WHERE lane = ? AND n = ?",
   sizeOutbox:
     "SELECT count(*) AS messages, sum(length(body_sealed)) AS bytes FROM outbox WHERE lane = ? AND n > ? AND n <= ?",
   removeOutbox: "DELETE FROM outbox WHERE lane = ? AND n > ? AND n <= ?",
   oldestOutbox: "SELECT at FROM outbox WHERE lane = ? ORDER BY n LIMIT 1",
-  addDead: "INSERT INTO dead VALUES (?, ?, ?)",
+  addDead: "INSERT INTO dead VALUES (?, ?, ?, ?)",
   trimDead: "DELETE FROM dead WHERE id < ?",
   deadSizes: "SELECT id, length(body_sealed) AS bytes FROM dead ORDER BY id DESC",
   dead: "SELECT * FROM dead WHERE id < ? ORDER BY id DESC LIMIT ?",
@@ -253,6 +276,7 @@ const statements = {
   deadCount: "SELECT count(*) AS n FROM dead",
   putSnapshot: `INSERT OR REPLACE INTO item VALUES (${snapshot}, ?, ?, ?, ?)`,
   snapshot: `SELECT number, body_sealed FROM item WHERE kind = ${snapshot} AND stream = ? AND key = ?`,
+  removeSnapshots: `DELETE FROM item WHERE kind = ${snapshot} AND stream = ?`,
   drop: `INSERT INTO item (kind, stream, key, number) VALUES (${dropped}, ?, ?, ?)
     ON CONFLICT DO UPDATE SET number = number + excluded.number`,
   dropped: `SELECT key, number FROM item WHERE kind = ${dropped} AND stream = ?`,

@@ -1,12 +1,22 @@
 import { reasonOf, TidegateError } from "../base/errors.ts";
-import type { Frame } from "../base/frame.ts";
+import { type Frame, isErasedSource } from "../base/frame.ts";
 import type { Database, Row, Statement } from "../drivers/sqlite.ts";
 import { decodeFrames, encodeFrames } from "./block-codec.ts";
 import type { Range } from "./commit.ts";
 import type { KnownStream } from "./dictionary.ts";
 import { sliceFrame, spanOf, withFields } from "./frame-slice.ts";
-import { pieceId, pieceStates, sequenceOf } from "./schema.ts";
+import {
+  epochOfPiece,
+  erasedOfPiece,
+  layoutOfPiece,
+  layoutWithEpoch,
+  pieceId,
+  pieceStates,
+  sequenceOf,
+  stateOfPiece,
+} from "./schema.ts";
 import type { SealedRows } from "./sealed-rows.ts";
+import { blank, hiddenBy, isWhole, type Tombstone, visibleParts } from "./tombstone.ts";
 
 const { tail, block, apart } = pieceStates;
 const tailLevel = 1;
@@ -42,7 +52,12 @@ export class Pieces {
   /** Appends a frame. Call it within a transaction. @param age  of the journal's own clock, ms */
   append(stream: KnownStream, frame: Frame, age: number): void {
     const isBlock = frame.count >= this.#options.blockReadings;
-    this.#write(stream, [frame], isBlock, stream.layout, age, isBlock ? quickBlockLevel : tailLevel);
+    const level = isBlock ? quickBlockLevel : tailLevel;
+    // Readings that were on their way when their source was erased.
+    const { frames, erased } = stream.sources.some(isErasedSource)
+      ? blank([frame], ({ source }, i) => isErasedSource(stream.sources[source[i] as number] ?? {}))
+      : { frames: [frame], erased: 0 };
+    this.#write(stream, frames, isBlock, stream.layout, age, level, erased);
   }
 
   #write(
@@ -52,13 +67,17 @@ export class Pieces {
     layout: number,
     age: number,
     level: number,
+    erased: number,
   ): void {
     const first = frames[0]?.first ?? 0;
     const count = frames.reduce((sum, frame) => sum + frame.count, 0);
     const { from, to } = spanOf(frames);
-    const body = this.#options.rows.seal(stream.id, isBlock ? "block" : "tail", first, encodeFrames(frames, level));
-    this.#sql.insert.run(pieceId(stream.id, first), count, isBlock ? block : tail, layout, from, to, age, body);
-    this.#count(stream, isBlock ? block : tail, 1, count, body.length);
+    const { rows } = this.#options;
+    const body = rows.seal(stream.id, isBlock ? "block" : "tail", first, encodeFrames(frames, level));
+    const state = (isBlock ? block : tail) + 4 * erased;
+    const sealedLayout = layoutWithEpoch(layout, rows.epochOf(stream.id));
+    this.#sql.insert.run(pieceId(stream.id, first), count, state, sealedLayout, from, to, age, body);
+    this.#count(stream, isBlock ? block : tail, 1, count - erased, body.length);
   }
 
   /** Adds to a stream's totals; `sign` -1 takes away. */
@@ -72,8 +91,10 @@ export class Pieces {
   /** Removes a piece. Call it within a transaction. @returns readings that went; none of a piece that was set apart */
   remove(stream: KnownStream, row: Row): number {
     this.#sql.remove.run(Number(row.id));
-    this.#count(stream, Number(row.state), -1, Number(row.count), Number(row.bytes));
-    return row.state === apart ? 0 : Number(row.count);
+    const state = stateOfPiece(row.state);
+    const readings = Number(row.count) - erasedOfPiece(row.state);
+    this.#count(stream, state, -1, readings, Number(row.bytes));
+    return state === apart ? 0 : readings;
   }
 
   /** A stream's oldest pieces, those set apart too: `{id, count, state, age, bytes}`. */
@@ -104,11 +125,15 @@ export class Pieces {
       for (const row of rows) {
         if (readings >= limit || bytes >= maxSliceBytes) break;
         at = Number(row.id) + 1;
+        const isHidden = hiddenBy(stream.tombstone, epochOfPiece(row.layout));
+        if (isHidden && stream.tombstone && isWhole(stream.tombstone)) continue;
         for (const frame of this.#open(stream, row, stream.fields)) {
           const kept = sliceFrame(frame, from, to);
           if (!kept) continue;
-          frames.push(kept);
-          readings += kept.count;
+          for (const part of visibleParts(kept, erasedOfPiece(row.state) > 0, isHidden)) {
+            frames.push(part);
+            readings += part.count;
+          }
           bytes += Number(row.bytes);
         }
       }
@@ -120,8 +145,9 @@ export class Pieces {
     const first = sequenceOf(Number(row.id));
     try {
       const sealed = this.#sql.body.get(Number(row.id))?.body_sealed;
-      const packed = this.#options.rows.open(stream.id, row.state === block ? "block" : "tail", first, sealed);
-      const layout = stream.layouts[Number(row.layout)] ?? [];
+      const kind = stateOfPiece(row.state) === block ? "block" : "tail";
+      const packed = this.#options.rows.open(stream.id, kind, first, sealed, epochOfPiece(row.layout));
+      const layout = stream.layouts[layoutOfPiece(row.layout)] ?? [];
       const frames = decodeFrames(packed, stream.name, layout);
       return fields === null || layout === fields ? frames : frames.map((frame) => withFields(frame, fields));
     } catch (thrown) {
@@ -132,11 +158,11 @@ export class Pieces {
   }
 
   #setApart(stream: KnownStream, row: Row, reason: string): void {
-    const [count, bytes] = [Number(row.count), Number(row.bytes)];
+    const [count, bytes] = [Number(row.count) - erasedOfPiece(row.state), Number(row.bytes)];
     try {
       this.#options.db.transaction(() => {
         this.#sql.setApart.run(Number(row.id));
-        this.#count(stream, Number(row.state), -1, count, bytes);
+        this.#count(stream, stateOfPiece(row.state), -1, count, bytes);
         this.#count(stream, apart, 1, count, bytes);
         this.#options.onCorrupt(stream, count, reason);
       });
@@ -145,10 +171,69 @@ export class Pieces {
     }
   }
 
+  /**
+   * Erases what a stream's tombstone hides, from the piece `at` on, until `deadline` (monotonic ms): what is left of a
+   * piece is sealed under the new epoch. Call it within a transaction.
+   * @returns where to go on (null: it is done), and how many readings were erased
+   */
+  erase(stream: KnownStream, at: number, deadline: number): { next: number | null; readings: number } {
+    const { tombstone } = stream;
+    let readings = 0;
+    if (!tombstone) return { next: null, readings };
+    const end = pieceId(stream.id + 1, 0);
+    for (let next = Math.max(at, pieceId(stream.id, 0)); ; ) {
+      const rows = this.#sql.oldest.all(next, end, 64);
+      if (rows.length === 0) return { next: null, readings };
+      for (const row of rows) {
+        if (epochOfPiece(row.layout) < tombstone.below) readings += this.#erasePiece(stream, tombstone, row);
+        next = Number(row.id) + 1;
+        if (performance.now() >= deadline) return { next, readings };
+      }
+    }
+  }
+
+  /** @returns readings that were erased */
+  #erasePiece(stream: KnownStream, tombstone: Tombstone, row: Row): number {
+    const { before, sources } = tombstone;
+    const state = stateOfPiece(row.state);
+    const isAll = isWhole(tombstone) || (sources === null && before !== null && Number(row.to_ts) < before);
+    // What was set apart cannot be looked into, and its key goes.
+    if (isAll || state === apart) return this.remove(stream, row);
+    if (before !== null && Number(row.from_ts) >= before) return this.#sealAnew(stream, row);
+    const isHidden = hiddenBy(tombstone, epochOfPiece(row.layout));
+    const opened = this.#open(stream, row, null);
+    if (opened.length === 0 || !isHidden) return this.remove(stream, { ...row, state: apart });
+    const { frames, now, erased } = blank(opened, isHidden);
+    if (now === 0) return this.#sealAnew(stream, row);
+    const kept = this.remove(stream, row) - now;
+    if (kept === 0) return now;
+    const isBlock = state === block;
+    const level = isBlock ? quickBlockLevel : tailLevel;
+    this.#write(stream, frames, isBlock, layoutOfPiece(row.layout), Number(row.age), level, erased);
+    return now;
+  }
+
+  /** Nothing of it is erased: it goes under the new epoch as it is. */
+  #sealAnew(stream: KnownStream, row: Row): number {
+    const { rows } = this.#options;
+    const kind = stateOfPiece(row.state) === block ? "block" : "tail";
+    const first = sequenceOf(Number(row.id));
+    const sealed = this.#sql.body.get(Number(row.id))?.body_sealed;
+    let packed: Uint8Array;
+    try {
+      packed = rows.open(stream.id, kind, first, sealed, epochOfPiece(row.layout));
+    } catch {
+      return this.remove(stream, row);
+    }
+    const layout = layoutWithEpoch(layoutOfPiece(row.layout), rows.epochOf(stream.id));
+    this.#sql.sealAnew.run(layout, rows.seal(stream.id, kind, first, packed), Number(row.id));
+    return 0;
+  }
+
   /** Whether merging is worth it. */
   isRipe(stream: KnownStream): boolean {
     const { tail_readings: readings, tail_bytes: bytes, tails } = this.#sql.totals.get(stream.id) ?? {};
-    if (Number(tails) < 2) return false;
+    if (Number(tails) < 2 || stream.tombstone) return false;
     return Number(readings) >= this.#options.blockReadings || Number(bytes) >= maxBlockBytes;
   }
 
@@ -162,7 +247,7 @@ export class Pieces {
       const merged = Number(this.#sql.totals.get(stream.id)?.merged ?? 0);
       const tails = this.#sql.tails.all(pieceId(stream.id, merged), pieceId(stream.id + 1, 0), blockReadings);
       const frames: Frame[] = [];
-      let [readings, bytes, age, next] = [0, 0, 0, 0];
+      let [readings, bytes, age, next, erased] = [0, 0, 0, 0, 0];
       const layout = tails[0]?.layout;
       for (const row of tails) {
         const first = sequenceOf(Number(row.id));
@@ -180,9 +265,10 @@ export class Pieces {
         readings += Number(row.count);
         bytes += Number(row.bytes);
         age = Number(row.age);
+        erased += erasedOfPiece(row.state);
         this.remove(stream, row);
       }
-      if (frames.length > 0) this.#write(stream, frames, true, Number(layout), age, blockLevel);
+      if (frames.length > 0) this.#write(stream, frames, true, layoutOfPiece(layout), age, blockLevel, erased);
       if (next > merged) this.#sql.setMerged.run(next, stream.id);
       return readings;
     });
@@ -193,12 +279,13 @@ const columns = "id, count, state, layout, from_ts, to_ts, age, length(body_seal
 const statements = {
   insert: "INSERT INTO piece VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   remove: "DELETE FROM piece WHERE id = ?",
-  setApart: `UPDATE piece SET state = ${apart} WHERE id = ?`,
-  start: `SELECT id, count FROM piece WHERE id >= ? AND id <= ? AND state <> ${apart} ORDER BY id DESC LIMIT 1`,
+  setApart: `UPDATE piece SET state = (state & ~3) | ${apart} WHERE id = ?`,
+  sealAnew: "UPDATE piece SET layout = ?, body_sealed = ? WHERE id = ?",
+  start: `SELECT id, count FROM piece WHERE id >= ? AND id <= ? AND (state & 3) <> ${apart} ORDER BY id DESC LIMIT 1`,
   select: `SELECT ${columns} FROM piece
-    WHERE id >= ? AND id < ? AND to_ts >= ? AND from_ts < ? AND state <> ${apart} ORDER BY id LIMIT 64`,
+    WHERE id >= ? AND id < ? AND to_ts >= ? AND from_ts < ? AND (state & 3) <> ${apart} ORDER BY id LIMIT 64`,
   body: "SELECT body_sealed FROM piece WHERE id = ?",
-  tails: `SELECT ${columns} FROM piece WHERE id >= ? AND id < ? AND state = ${tail} ORDER BY id LIMIT ?`,
+  tails: `SELECT ${columns} FROM piece WHERE id >= ? AND id < ? AND (state & 3) = ${tail} ORDER BY id LIMIT ?`,
   oldest: `SELECT ${columns} FROM piece WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`,
   totals: "SELECT merged, tails, tail_readings, tail_bytes FROM stream WHERE id = ?",
   setMerged: "UPDATE stream SET merged = ? WHERE id = ?",

@@ -4,7 +4,9 @@
  *
  * - `stream`: a stream's numbers and running totals; `merged`: below it there are no tails.
  * - `piece`: readings; `id` is made of stream and sequence number (`pieceId`), so that the table needs no index.
- *   `state`: a tail (0), a block (1), or set apart because it did not open (2).
+ *   `state`: a tail (0), a block (1), or set apart because it did not open (2); plus four times its erased readings.
+ *   `layout`: number of the field names, plus 65,536 times the epoch of its key.
+ * - `epoch`, elsewhere: of the row's key; of a stream: of what is written from now on.
  * - `item`: what is few: see `itemKinds`.
  */
 export const bufferMigrations: readonly string[] = [
@@ -23,16 +25,30 @@ export const bufferMigrations: readonly string[] = [
    CREATE TABLE dead (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, body_sealed BLOB NOT NULL);
    CREATE TABLE item (
      kind INTEGER, stream INTEGER, key, number INTEGER, body_sealed BLOB, PRIMARY KEY (kind, stream, key)) WITHOUT ROWID;`,
+  // Of pieces the epoch stands in a column before the body: to reach one behind it, SQLite walks through the whole body.
+  `ALTER TABLE stream ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE outbox ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE dead ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 /**
  * What a row of `item` is. layout: field names, by number; source: by index; snapshot: state of a stream's path, by
- * name; dropped: how many readings, by reason; mark: a number of the journal itself, by name (stream 0).
+ * name; dropped: how many readings, by reason; mark: a number of the journal itself, by name (stream 0); tombstone: what
+ * is being erased of the stream.
  */
-export const itemKinds = { mark: 0, layout: 1, source: 2, snapshot: 3, dropped: 4 } as const;
+export const itemKinds = { mark: 0, layout: 1, source: 2, snapshot: 3, dropped: 4, tombstone: 5 } as const;
 
 /** States of a piece. */
 export const pieceStates = { tail: 0, block: 1, apart: 2 } as const;
+
+/** What a piece's `state` says. */
+export const stateOfPiece = (state: unknown): number => Number(state) & 3;
+export const erasedOfPiece = (state: unknown): number => Math.floor(Number(state) / 4);
+
+const maxLayouts = 2 ** 16;
+export const layoutOfPiece = (layout: unknown): number => Number(layout) % maxLayouts;
+export const epochOfPiece = (layout: unknown): number => Math.floor(Number(layout) / maxLayouts);
+export const layoutWithEpoch = (layout: number, epoch: number): number => epoch * maxLayouts + layout;
 
 /** Streams have numbers below 1,024 and readings numbers below this, so that a piece's id is an exact number. */
 const maxSequence = 2 ** 43;

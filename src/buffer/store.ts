@@ -12,6 +12,8 @@ import { BufferFile, type Heritage, logShare } from "./buffer-file.ts";
 import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
 import { stateOf } from "./dictionary.ts";
 import { giveBack, keepReserve, spendReserve, tryCheckpoint } from "./disk-space.ts";
+import { Eraser } from "./eraser.ts";
+import type { Erasure, ErasureFacts, ErasureRequest } from "./erasure-request.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Limits, Removed } from "./retention.ts";
 import { asideBytes, removeAside, setAside } from "./set-aside.ts";
@@ -44,6 +46,8 @@ export type StoreEvent =
 /** The files are open. */
 export type StoreReady = { readonly event: "ready" };
 
+const erasureName = "value/erasure";
+const erasuresName = "erasures";
 const epochName = "buffer/epoch";
 /** The log stays as long as this after a checkpoint, where the budget has room for it. */
 const keptLogBytes = 4 * 2 ** 20;
@@ -62,6 +66,7 @@ export class Store {
   readonly #age: AgeClock;
   readonly #audit: AuditRows;
   #buffer: BufferFile;
+  #eraser: { readonly file: BufferFile; readonly of: Eraser } | undefined;
 
   /** @throws TidegateError DATA_DIR_IN_USE, KEY_WRONG, STORAGE_UNREADABLE, STORAGE_FAILED */
   constructor(options: StoreOptions, tell: (event: StoreEvent) => void) {
@@ -81,6 +86,8 @@ export class Store {
       this.#buffer = this.#sparing(() => this.#open());
       this.#age = new AgeClock(this.#buffer.ledger.savedAge, Date.now(), performance.now());
       keepReserve(this.#reserve);
+      // Before anything is read: what was being erased stays hidden, whatever came between.
+      if (this.erasure()) this.#withEraser(() => {});
     } catch (thrown) {
       state?.close();
       lock?.release();
@@ -257,6 +264,63 @@ export class Store {
       throw failed(thrown);
     }
     return { rotations: this.#keys.rotations };
+  }
+
+  /**
+   * Begins an erasure: when this returns it is durable, nothing of it is read any more, and of streams that go as a whole
+   * nothing opens. `eraseStep` goes on with it.
+   * @throws TidegateError USAGE (no such stream), BUG (another is under way), STORAGE_FAILED
+   */
+  eraseBegin(request: ErasureRequest): Erasure {
+    if (this.#state.get(erasureName)) throw new TidegateError("BUG", { detail: "an erasure is under way already" });
+    const { stream } = request;
+    if (stream !== undefined && !this.#buffer.streams.get(stream))
+      throw new TidegateError("USAGE", { detail: `the journal has no stream ${stream}` });
+    const number = (this.#state.number(erasuresName) ?? 0) + 1;
+    const erasure: Erasure = { number, at: Date.now(), request };
+    this.#state.transaction(() => {
+      this.#state.putNumber(erasuresName, number);
+      this.statePut("erasure", Buffer.from(JSON.stringify(erasure)));
+    });
+    this.#withEraser(() => {});
+    return erasure;
+  }
+
+  /** The erasure that is under way; null when there is none. */
+  erasure(): Erasure | null {
+    const value = this.stateGet("erasure");
+    return value && (JSON.parse(Buffer.from(value).toString("utf8")) as Erasure);
+  }
+
+  /** One bounded step of the erasure that is under way. @returns what it took, once nothing is left to do */
+  eraseStep(): ErasureFacts | null {
+    removeAside(this.#file);
+    return this.#withEraser((eraser) => {
+      eraser.step();
+      return eraser.isDone ? eraser.facts : null;
+    });
+  }
+
+  /** The erasure is over: its receipt is kept, for good. */
+  eraseEnd(receipt: Uint8Array): void {
+    const erasure = this.erasure();
+    if (!erasure) return;
+    this.#state.transaction(() => {
+      this.statePut(`erasure/receipt/${erasure.number}`, receipt);
+      this.#state.delete(erasureName);
+    });
+    this.#state.checkpoint();
+    this.#eraser = undefined;
+  }
+
+  #withEraser<T>(work: (eraser: Eraser) => T): T {
+    const erasure = this.erasure();
+    if (!erasure) throw new TidegateError("BUG", { detail: "no erasure is under way" });
+    return this.#withFile((buffer) => {
+      // A file that took the place of a damaged one has what was still in memory: it is erased there, too.
+      if (this.#eraser?.file !== buffer) this.#eraser = { file: buffer, of: new Eraser(erasure, buffer) };
+      return work(this.#eraser.of);
+    });
   }
 
   /** Merges one block of the first stream where it is worth it. @returns readings merged; 0: nothing is left to do */
