@@ -21,6 +21,10 @@ export type ChildEnd = { readonly code: number | null; readonly signal: string |
 export type ChildOptions = {
   /** File that the process runs. Default: that of the model process. */
   readonly entry?: string;
+  /** Options of its Node. Default: a small young generation. */
+  readonly flags?: readonly string[];
+  /** Set in its environment beside what is passed on. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly niceness: number;
   readonly oomScore: number;
   onFrame(head: FrameHead, body: Uint8Array): void;
@@ -33,15 +37,13 @@ export class ModelChild {
   readonly #process: ChildProcess;
   readonly #socket: Duplex;
 
-  constructor({ entry = modelProcess, niceness, oomScore, onFrame, onEnd }: ChildOptions) {
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passedOn.test(name)));
+  constructor(options: ChildOptions) {
+    const { entry = modelProcess, flags = ["--max-semi-space-size=2"], niceness, oomScore, onFrame, onEnd } = options;
+    const passed = Object.entries(process.env).filter(([name]) => passedOn.test(name));
     const child = spawn(
       process.execPath,
-      ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", entry, `${niceness}`, `${oomScore}`],
-      {
-        env,
-        stdio: ["ignore", "ignore", "pipe", "pipe"],
-      },
+      ["--disable-warning=ExperimentalWarning", ...flags, entry, `${niceness}`, `${oomScore}`],
+      { env: { ...Object.fromEntries(passed), ...options.environment }, stdio: ["ignore", "ignore", "pipe", "pipe"] },
     );
     this.#process = child;
     this.#socket = child.stdio[3] as Duplex;

@@ -27,6 +27,7 @@ export type TrainerOptions<Job = TrainingJob> = {
   readonly data: DataSet | AsyncIterable<ReadingSlice> | Iterable<ReadingSlice>;
   /** Stops it; what was learnt is in the checkpoint. */
   readonly signal: AbortSignal;
+  /** Default 19, at which it gets what is left of the processor (SCHED_IDLE), where the system has `chrt`. */
   readonly niceness?: number;
   readonly onEvent?: (event: TrainingEvent) => void;
   readonly onStart?: (pid: number) => void;
@@ -37,10 +38,19 @@ const oomScore = 1_000;
 /** Time for the last checkpoint once it was asked to stop. */
 const stopMs = 15_000;
 
+/**
+ * What keeps the memory of a trainer small. Its JavaScript waits for onnxruntime, so that speed there costs more than it is
+ * worth. And glibc, left alone, soon takes blocks of megabytes from its heap, in whose gaps they stay when they are free.
+ */
+export const frugal = {
+  flags: ["--max-semi-space-size=1", "--optimize-for-size"],
+  environment: { MALLOC_MMAP_THRESHOLD_: "262144" },
+} as const;
+
 const noHead = { id: 0, model: 0, count: 0, width: 0 };
 
 /**
- * Does a job in a process of its own: niced, the first to go when memory runs out, and gone afterwards.
+ * Does a job in a process of its own: of the lowest priority, the first to go when memory runs out, and gone afterwards.
  *
  * @throws TidegateError TRAINER_ENDED when it was killed or ran out of memory; and whatever its work raises
  */
@@ -49,10 +59,11 @@ export const trainInChild = (options: TrainerOptions): Promise<TrainingResult> =
 
 /** The same for another kind of job. @param entry  file whose process leads `converse` */
 export async function workInChild<Job, Result>(entry: string, options: TrainerOptions<Job>): Promise<Result> {
-  const { job, data, signal, niceness = 10, onEvent, onStart } = options;
+  const { job, data, signal, niceness = 19, onEvent, onStart } = options;
   const done = Promise.withResolvers<Result>();
   const child = new ModelChild({
     entry,
+    ...frugal,
     niceness,
     oomScore,
     onFrame: ({ kind }, body) => {
@@ -118,7 +129,10 @@ function untilStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 function reasonOfEnd({ code, signal, lastWords }: ChildEnd): string {
   if (signal === "SIGKILL") return "it was killed, as the kernel does when memory runs out";
-  const isOut = /heap out of memory|bad_alloc|Cannot allocate/i.test(lastWords);
-  if (isOut) return "memory ran out";
+  if (isOutOfMemory(lastWords)) return "memory ran out";
   return `${signal ?? `exit code ${code}`}${lastWords ? `: ${lastWords.split("\n").at(-1)}` : ""}`;
 }
+
+/** Whether these are the words of V8, of the C++ library, of the system or of onnxruntime for memory that cannot be had. */
+export const isOutOfMemory = (words: string): boolean =>
+  /out of memory|allocation failed|bad_alloc|cannot allocate|failed to allocate/i.test(words);

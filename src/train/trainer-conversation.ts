@@ -1,17 +1,17 @@
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { getPriority, setPriority } from "node:os";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { open, seal } from "../crypto/sealing.ts";
 import type { Card } from "../inference/card.ts";
 import { decodeBody, encodeFrame, type FrameHead, FrameReader } from "../inference/framing.ts";
 import type { Sealer } from "./checkpoint.ts";
+import { collector } from "./collector.ts";
 import type { DataSet } from "./data-set.ts";
 import { DataAssembly, type DataHead } from "./data-transfer.ts";
 import { type StreamData, StreamsData } from "./streams-data.ts";
-import { trainerKinds } from "./trainer-child.ts";
+import { isOutOfMemory, trainerKinds } from "./trainer-child.ts";
 import type { ReadingSlice, TrainingEvent } from "./training-job.ts";
 
 /** What every job of such a process says. */
@@ -25,7 +25,7 @@ export type AnyJob = {
 export type JobHooks = {
   readonly signal: AbortSignal;
   tell(event: TrainingEvent): void;
-  /** Frees what nobody refers to any more. */
+  /** To be called before each run: see `collector`. */
   collect(): void;
   sealerOf(key: Uint8Array | undefined): Sealer | undefined;
 };
@@ -33,6 +33,7 @@ export type JobHooks = {
 const conversationFd = 3;
 /** Events of progress are at least so far apart; ends of epochs too, since epochs can be shorter. */
 const tellEveryMs = 100;
+const lowestPriority = 19;
 const readBufferBytes = 1 << 18;
 
 /**
@@ -56,10 +57,7 @@ export function converse<Job extends AnyJob>(
     },
   } as ConstructorParameters<typeof Socket>[0] & object);
 
-  // Behind a flag, since only a process with memory to count asks for it.
-  setFlagsFromString("--expose-gc");
-  const gc = runInNewContext("gc") as (options: { type: "minor" }) => void;
-  const collect = (): void => gc({ type: "minor" });
+  const collect = collector();
 
   let job: Job | undefined;
   let readings: StreamsData | undefined;
@@ -109,7 +107,9 @@ export function converse<Job extends AnyJob>(
   }
 
   function fail(thrown: unknown): void {
-    const error = thrown instanceof TidegateError ? thrown : new TidegateError("BUG", { detail: reasonOf(thrown) });
+    const reason = reasonOf(thrown);
+    const own = thrown instanceof TidegateError ? thrown : new TidegateError("BUG", { detail: reason });
+    const error = isOutOfMemory(reason) ? new TidegateError("TRAINER_ENDED", { reason: "memory ran out" }) : own;
     say(trainerKinds.failed, error.toJSON());
     leave();
   }
@@ -128,7 +128,7 @@ export function converse<Job extends AnyJob>(
     socket.end(() => process.exit(0));
   }
 
-  const [niceness = "10", oomScore = "1000"] = process.argv.slice(2);
+  const [niceness = `${lowestPriority}`, oomScore = "1000"] = process.argv.slice(2);
   const ready = stepBack(Number(niceness), Number(oomScore));
   // Without its parent nobody would take what it gives; the checkpoint is kept.
   for (const event of ["end", "close", "error"]) socket.on(event, () => stop.abort());
@@ -143,11 +143,16 @@ function sealerOf(key: Uint8Array | undefined): Sealer | undefined {
   return { seal: (plain) => seal(plain, key), open: (sealed) => open(sealed, key) };
 }
 
-/** Under memory pressure the kernel takes this process first, and under load it leaves the processor to all others. */
+/**
+ * Under memory pressure the kernel takes this process first, and under load it leaves the processor to all others. A niced
+ * process still keeps one that wakes up waiting for a slice of its time; an idle one (SCHED_IDLE) is put aside at once.
+ */
 function stepBack(niceness: number, oomScore: number) {
   let written: number | null = oomScore;
   try {
     setPriority(niceness);
+    // Where that is missing or not allowed, niceness alone has to do. All threads that there are; later ones inherit it.
+    if (niceness === lowestPriority) spawnSync("chrt", ["--all-tasks", "--idle", "--pid", "0", `${process.pid}`]);
     writeFileSync("/proc/self/oom_score_adj", String(oomScore));
   } catch {
     written = null;

@@ -28,15 +28,13 @@ export type WorkHooks = {
   readonly signal: AbortSignal;
   readonly sealer?: Sealer | undefined;
   readonly replay?: ReplayFile | undefined;
-  /** Frees what nobody refers to any more. */
+  /** Called before each run: see `collector`. */
   readonly collect?: (() => void) | undefined;
   tell(event: TrainingEvent): void;
 };
 
 const lookEveryMs = 1_000;
 const waitMs = 5_000;
-/** Each run gives weights and slots in new memory, of which the engine lets 64 MB gather before it looks. */
-const runsPerCollection = 8;
 /** Epochs can be shorter than what it costs a memory card to save one, ms. */
 const saveApart = 1_000;
 
@@ -233,13 +231,12 @@ export function trainingHooks(
   { signal, tell, collect }: WorkHooks,
 ): TrainingHooks {
   let looked = 0;
-  let runs = 0;
   return {
     signal,
     ...(runMs === undefined ? {} : { runMs }),
     onProgress: (progress) => tell({ event: "progress", ...progress }),
     breathe: async () => {
-      if (runs++ % runsPerCollection === 0) collect?.();
+      collect?.();
       if (performance.now() - looked < lookEveryMs) return;
       looked = performance.now();
       let reason = closedGate(readDevice(threads), limits, false);

@@ -2,6 +2,7 @@
 import { seededRandom } from "../../src/base/random.ts";
 import { sizeOf, tensor } from "../../src/base/tensor.ts";
 import { loadSession } from "../../src/drivers/onnxruntime.ts";
+import { collector } from "../../src/train/collector.ts";
 import { Trainer, type TrainerInputs } from "../../src/train/trainer.ts";
 import { workloads } from "./train-models.ts";
 
@@ -40,8 +41,10 @@ const stepsPerEpoch = Math.ceil(rows / settings.batch);
 let begin: Mark | undefined;
 let isFirst = true;
 let warmUntil = 0;
+const collect = collector();
 await trainer.run({
   signal: stop.signal,
+  breathe: async () => collect(),
   onProgress: ({ epoch, step, loss }) => {
     const at = performance.now();
     if (isFirst) {

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { frugal } from "../../src/train/trainer-child.ts";
 import type { BenchOptions } from "./bench-options.ts";
 import { machine, median, type Report, type Row } from "./measure.ts";
 
@@ -39,7 +40,9 @@ type Figures = {
 
 const tidegate: Peer = {
   name: "Tidegate",
-  command: (model, threads, seconds) => [process.execPath, worker, model, `${threads}`, `${seconds}`],
+  // As the trainer's process is started.
+  command: (model, threads, seconds) => [process.execPath, ...frugal.flags, worker, model, `${threads}`, `${seconds}`],
+  environment: () => frugal.environment,
   threads: [1, 2],
 };
 
@@ -102,6 +105,7 @@ export async function train({ pairs, seconds, say }: BenchOptions): Promise<Repo
   }
   notes.push(
     "Start and memory are of a process that has the compiled trainer alone, with 4,096 (autoencoder: 8,192) rows of data.",
+    "Memory is the largest resident set (RSS): all of Node's and onnxruntime's pages count, also those that other processes share.",
   );
   return { name: "train", machine: machine(), rows, notes };
 }

@@ -77,8 +77,10 @@ describe.skipIf(missing.includes("systemd-analyze"))("the units", () => {
       expect(settings(unit, "MemoryDenyWriteExecute")).toEqual([]);
       expect(settings(unit, "ProcSubset")).toEqual([]);
     }
-    // The last filter gives back two system calls that the one before took: order matters.
-    expect(settings("tidegate.service", "SystemCallFilter").at(-1)).toBe("setpriority sched_setaffinity");
+    // The last filter gives back three system calls that the one before took: order matters.
+    expect(settings("tidegate.service", "SystemCallFilter").at(-1)).toBe(
+      "setpriority sched_setscheduler sched_setaffinity",
+    );
   });
 
   it.each(units)("%s is not started again after a fault that a start does not mend", (unit) => {

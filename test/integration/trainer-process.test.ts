@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type TrainerOptions, trainInChild } from "../../src/train/trainer-child.ts";
@@ -49,18 +49,24 @@ test("a job comes back with a better model, measured beside the one in use", asy
   expect(told.events.at(-1)).toMatchObject({ event: "progress", epoch: 8, ended: { epoch: 8 } });
 });
 
-test("the process is niced, the first to go when memory runs out, and gone afterwards; the parent maps no onnxruntime", async () => {
+test("the process runs when nothing else does, is the first to go when memory runs out, and gone afterwards; the parent maps no onnxruntime", async () => {
   const facts: string[] = [];
+  const policies = new Set<number>();
   const { told, result } = run(seriesJob(), {
-    niceness: 10,
+    niceness: 19,
     onEvent: () => {
       if (facts.length > 0) return;
       facts.push(readFileSync(`/proc/${told.pid}/oom_score_adj`, "utf8").trim());
-      facts.push(readFileSync(`/proc/${told.pid}/stat`, "utf8").split(" ")[18] ?? "");
+      for (const thread of readdirSync(`/proc/${told.pid}/task`)) {
+        const fields = readFileSync(`/proc/${told.pid}/task/${thread}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+        policies.add(Number(fields[38]));
+        if (thread === `${told.pid}`) facts.push(fields[16] ?? "");
+      }
     },
   });
   await result;
-  expect(facts).toEqual(["1000", "10"]);
+  expect(facts).toEqual(["1000", "19"]);
+  expect([...policies], "SCHED_IDLE, every thread").toEqual([5]);
   await eventually(() => !existsSync(`/proc/${told.pid}`));
   expect(readFileSync("/proc/self/maps", "utf8").includes("onnxruntime")).toBe(false);
 });
