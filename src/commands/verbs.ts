@@ -4,6 +4,11 @@ import type { Verb } from "./verb.ts";
 export const verbs: readonly Verb[] = [
   { name: "run", summary: "the gateway daemon (systemd runs this)", load: () => import("./run.ts") },
   { name: "sink", summary: "the cloud side: opens what gateways send", load: () => import("./sink.ts") },
+  {
+    name: "coordinator",
+    summary: "the cloud side: rounds in which a fleet learns together",
+    load: () => import("./coordinator.ts"),
+  },
   { name: "demo", summary: "everything on this machine, on real sensor data", load: () => import("./demo.ts") },
   { name: "init", summary: "write configuration, profile and keys for this device", load: () => import("./init.ts") },
   { name: "discover", summary: "listen to the site's broker and propose streams", load: () => import("./discover.ts") },
@@ -27,5 +32,10 @@ export const verbs: readonly Verb[] = [
   { name: "policy", summary: "show | test (who may change what from afar)", load: () => import("./policy.ts") },
   { name: "audit", summary: "ls | verify (what was decided)", load: () => import("./audit.ts") },
   { name: "diag", summary: "collect (a support bundle without secrets)", load: () => import("./diag.ts") },
+  {
+    name: "fleet",
+    summary: "status | enroll | remove | rounds (start | stop | history)",
+    load: () => import("./fleet.ts"),
+  },
   { name: "data", summary: "open (a sealed batch, with the data key)", load: () => import("./data.ts") },
 ];

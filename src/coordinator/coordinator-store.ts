@@ -37,7 +37,7 @@ export type ModelVersion = {
   /** Memories of the strategy (momentum …), as it writes them. */
   readonly state: Uint8Array;
   /** Numbers that were not learned by averaging: normalisation of round 0, by tensor. */
-  readonly tensors: Readonly<Record<string, readonly number[]>>;
+  readonly tensors: Readonly<Record<string, number[]>>;
   readonly metrics: Readonly<Record<string, number>>;
   readonly at: number;
 };
@@ -102,13 +102,18 @@ export type CoordinatorStore = {
   enrol(gateway: string, key: Uint8Array, at: number): Promise<void>;
   /** False when it is no member. */
   remove(gateway: string, at: number): Promise<boolean>;
-  addToken(token: EnrolmentToken): Promise<void>;
+  /** False when there are too many already. */
+  addToken(token: EnrolmentToken): Promise<boolean>;
+  /** Tokens that may still be asked about, used ones too. */
+  tokens(): Promise<EnrolmentToken[]>;
   /** Enrols a gateway by a token, which is then used up: both or neither. */
   useToken(hash: string, gateway: string, key: Uint8Array, at: number): Promise<TokenUse>;
   requests(): Promise<EnrolmentRequest[]>;
   /** False when there are too many already. */
   addRequest(request: EnrolmentRequest): Promise<boolean>;
 
+  /** The number of this model's newest document; 0 before the first. */
+  newestDocument(model: string): Promise<number>;
   /** The next number for a document of this model: never given twice. */
   nextDocument(epoch: number, model: string, above: number): Promise<number>;
   /** The newest, or the one that is named. */
@@ -120,7 +125,14 @@ export type CoordinatorStore = {
   round(model: string): Promise<StoredRound | null>;
   /** Rounds of a model, the newest first. */
   history(model: string, limit: number): Promise<StoredRound[]>;
-  openRound(epoch: number, document: RoundDocument, at: number): Promise<void>;
+  /**
+   * Opens a round; one that is open already gets this document in place of its own and keeps what it has.
+   * @param remaining  rounds that are still to be opened after it; absent: as before
+   */
+  openRound(epoch: number, document: RoundDocument, at: number, remaining?: number): Promise<void>;
+  /** Rounds that are still to be opened; below 0: without an end. */
+  remaining(model: string): Promise<number>;
+  setRemaining(epoch: number, model: string, rounds: number): Promise<void>;
   /** Takes an update that has been checked, once for each gateway and round trained in, while its cohort collects. */
   accept(epoch: number, update: AcceptedUpdate): Promise<Acceptance>;
   /** The hash of the update that was accepted of this gateway in this round; null when none was. */
@@ -138,6 +150,10 @@ export type CoordinatorStore = {
 
 /** Gateways that may wait for an operator's word. */
 export const maxRequests = 1_000;
+/** Tokens that are kept at once. */
+export const maxTokens = 1_000;
+/** A token is forgotten so long after it has expired, ms. */
+export const tokenMemoryMs = 30 * 86_400_000;
 /** Members of one fleet. */
 export const maxMembers = 100_000;
 /** Versions whose weights are kept, for late gateways and the way back. */

@@ -13,9 +13,11 @@ import {
   type ModelVersion,
   maxMembers,
   maxRequests,
+  maxTokens,
   type RoundState,
   type StoredRound,
   type TokenUse,
+  tokenMemoryMs,
 } from "./coordinator-store.ts";
 
 const migrations = [
@@ -40,6 +42,7 @@ const statements = {
   countMembers: "SELECT count(*) AS n FROM member",
   putMember: "INSERT OR REPLACE INTO member VALUES (?, ?, ?, NULL)",
   removeMember: "UPDATE member SET removed = ? WHERE gateway = ? AND removed IS NULL",
+  tokens: "SELECT * FROM token",
   token: "SELECT * FROM token WHERE hash = ?",
   putToken: "INSERT INTO token VALUES (?, ?, ?, 0)",
   spendToken: "UPDATE token SET used = 1, gateway = ? WHERE hash = ?",
@@ -55,7 +58,8 @@ const statements = {
   round: "SELECT * FROM round WHERE model = ? AND round = ?",
   newestRound: "SELECT * FROM round WHERE model = ? ORDER BY round DESC LIMIT 1",
   history: "SELECT * FROM round WHERE model = ? ORDER BY round DESC LIMIT ?",
-  putRound: "INSERT INTO round VALUES (?, ?, 'open', ?, NULL, 0, 0, NULL, '{}', ?)",
+  putRound: `INSERT INTO round VALUES (?, ?, 'open', ?, NULL, 0, 0, NULL, '{}', ?)
+    ON CONFLICT DO UPDATE SET document = excluded.document`,
   countIn:
     "UPDATE round SET accepted = accepted + 1, bytes = bytes + ?, state = 'collecting' WHERE model = ? AND round = ?",
   putState: "UPDATE round SET state = ? WHERE model = ? AND round = ?",
@@ -117,9 +121,19 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
   remove = async (gateway: string, at: number): Promise<boolean> =>
     this.#step(() => this.#sql.removeMember.run(at, gateway).changes > 0);
 
-  async addToken({ hash, gateway, expiresAt }: EnrolmentToken): Promise<void> {
-    this.#step(() => this.#sql.putToken.run(hash, gateway, expiresAt));
-  }
+  addToken = async ({ hash, gateway, expiresAt }: EnrolmentToken): Promise<boolean> =>
+    this.#step(() => {
+      if (this.#sql.tokens.all().length >= maxTokens) return false;
+      this.#sql.putToken.run(hash, gateway, expiresAt);
+      return true;
+    });
+
+  tokens = async (): Promise<EnrolmentToken[]> =>
+    this.#sql.tokens.all().map(({ hash, gateway, expires }) => ({
+      hash: String(hash),
+      gateway: gateway === null ? null : String(gateway),
+      expiresAt: Number(expires),
+    }));
 
   useToken = async (hash: string, gateway: string, key: Uint8Array, at: number): Promise<TokenUse> =>
     this.#step(() => {
@@ -133,7 +147,7 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
       if (token.gateway !== null && token.gateway !== gateway) return "other-gateway";
       if (known && !isSame && token.gateway === null) return "other-key";
       this.#enrol(gateway, key, at);
-      this.#sql.dropTokens.run(at - 30 * 86_400_000);
+      this.#sql.dropTokens.run(at - tokenMemoryMs);
       this.#sql.spendToken.run(gateway, hash);
       return "enrolled";
     });
@@ -151,6 +165,17 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
       this.#sql.putRequest.run(gateway, key, at);
       return true;
     });
+
+  newestDocument = async (model: string): Promise<number> => this.#number(`document/${model}`);
+
+  remaining = async (model: string): Promise<number> => this.#number(`remaining/${model}`);
+
+  async setRemaining(epoch: number, model: string, rounds: number): Promise<void> {
+    this.#step(() => {
+      this.#fence(epoch);
+      this.#sql.putNumber.run(`remaining/${model}`, rounds);
+    });
+  }
 
   nextDocument = async (epoch: number, model: string, above: number): Promise<number> =>
     this.#step(() => {
@@ -187,9 +212,10 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
   history = async (model: string, limit: number): Promise<StoredRound[]> =>
     this.#sql.history.all(model, limit).map(roundOf);
 
-  async openRound(epoch: number, document: RoundDocument, at: number): Promise<void> {
+  async openRound(epoch: number, document: RoundDocument, at: number, remaining?: number): Promise<void> {
     this.#step(() => {
       this.#fence(epoch);
+      if (remaining !== undefined) this.#sql.putNumber.run(`remaining/${document.subject}`, remaining);
       this.#sql.putRound.run(document.subject, document.round, at, JSON.stringify(document));
       this.#sql.dropTaken.run(document.subject, document.round - keptRounds);
     });

@@ -29,6 +29,8 @@ const base = z.strictObject({
   /** Numbers in the vector. */
   length: z.int().positive(),
   sources: z.array(baseSource).max(8).default([]),
+  /** Statistics that the fleet has measured in round 0, by stored tensor of the model: set before anything is trained. */
+  tensors: z.record(z.string().max(256), z.array(z.number()).max(4_096)).default({}),
 });
 
 const training = z.strictObject({

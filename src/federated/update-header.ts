@@ -41,7 +41,7 @@ export type Update = {
 /** An update as bytes: what is cut into parts. CBOR `{header, body}`. */
 export const encodeUpdate = ({ header, body }: Update): Uint8Array => encodeCbor({ header, body });
 
-/** @throws TidegateError UPDATE_INVALID; numbers that are not finite are no numbers here */
+/** @throws TidegateError UPDATE_INVALID; its fact `refusal` is `not-finite` where a number is none */
 export function decodeUpdate(bytes: Uint8Array): Update {
   let value: unknown;
   try {
@@ -51,9 +51,13 @@ export function decodeUpdate(bytes: Uint8Array): Update {
   }
   const { header, body } = (value ?? {}) as { header?: unknown; body?: unknown };
   if (!(body instanceof Uint8Array)) throw invalid("it has no body");
+  const { metrics } = (header ?? {}) as { metrics?: object };
+  if (Object.values(metrics ?? {}).some((value) => typeof value === "number" && !Number.isFinite(value)))
+    throw invalid("a number in its header is not finite", undefined, "not-finite");
   const parsed = headerSchema.safeParse(header);
   if (!parsed.success) throw invalid(`its header: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
   return { header: parsed.data, body };
 }
 
-const invalid = (reason: string, cause?: unknown) => new TidegateError("UPDATE_INVALID", { reason }, { cause });
+const invalid = (reason: string, cause?: unknown, refusal = "malformed") =>
+  new TidegateError("UPDATE_INVALID", { reason, refusal }, { cause });

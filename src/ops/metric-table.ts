@@ -83,6 +83,16 @@ export const metricTable = {
   tidegate_session_lost_total: counter("Times that a broker had forgotten the session.", "link"),
   tidegate_acknowledgements_held: gauge("Messages that wait for their commit to be acknowledged.", "link"),
 
+  tidegate_coordinator_leading: gauge("1 while this coordinator leads its fleet, else 0."),
+  tidegate_coordinator_epoch: gauge("Grows with every coordinator that takes the lead."),
+  tidegate_fleet_members: gauge("Gateways that belong to the fleet."),
+  tidegate_round_number: gauge("The newest round.", "model"),
+  tidegate_round_updates: gauge("Updates that count in it.", "model"),
+  tidegate_update_parts_total: counter("Messages with parts of updates."),
+  tidegate_update_bytes_total: counter("Bytes of those messages."),
+  tidegate_updates_accepted_total: counter("Updates that were taken."),
+  tidegate_updates_refused_total: counter("Updates that were not taken, by reason.", "reason"),
+
   tidegate_event_loop_lag_seconds: gauge("How late the main thread got to its work in the last minute.", "quantile"),
   tidegate_resident_memory_bytes: gauge("Resident memory.", "process"),
   tidegate_cpu_seconds_total: counter("Processor time.", "process"),

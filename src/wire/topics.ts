@@ -48,6 +48,8 @@ export type CloudTopics = {
   commandStatus(id: string): string;
   data(stream: string): string;
   update(model: string, round: number | string): string;
+  /** Asks the coordinator to be taken into the fleet. */
+  readonly enrolment: string;
   receipt(what: string): string;
   /** Filter for every receipt to this gateway. */
   readonly receipts: string;
@@ -69,6 +71,10 @@ export type FleetTopics = {
   round(model: string): string;
   /** Retained and signed: the sink's current public data keys. */
   readonly dataKeys: string;
+  /** Retained and signed: which coordinator leads the fleet. */
+  readonly lease: string;
+  /** What coordinators say to each other. */
+  coordinator(what: string): string;
   /** Filters over all gateways. */
   readonly all: {
     readonly status: string;
@@ -77,6 +83,7 @@ export type FleetTopics = {
     readonly commandStatus: string;
     readonly data: string;
     readonly updates: string;
+    readonly enrolments: string;
     readonly asks: string;
   };
 };
@@ -93,6 +100,7 @@ function cloudTopics(prefix: string): CloudTopics {
     commands: `${prefix}cmd/+`,
     commandStatus: (id) => `${prefix}cmd/${id}/status`,
     data: (stream) => `${prefix}data/${stream}`,
+    enrolment: `${prefix}enrolment`,
     update: (model, round) => `${prefix}updates/${model}/${round}`,
     receipt: (what) => `${prefix}receipts/${what}`,
     receipts: `${prefix}receipts/+`,
@@ -113,6 +121,8 @@ export function fleetTopics(fleet: string): FleetTopics {
     blob: (model, sha256, n) => `${prefix}models/${model}/blob/${sha256}/${n}`,
     round: (model) => `${prefix}rounds/${model}`,
     dataKeys: `${prefix}keys/data`,
+    lease: `${prefix}coordinator/lease`,
+    coordinator: (what) => `${prefix}coordinator/${what}`,
     all: {
       status: `${each}status`,
       metrics: `${each}metrics`,
@@ -120,6 +130,7 @@ export function fleetTopics(fleet: string): FleetTopics {
       commandStatus: `${each}cmd/+/status`,
       data: `${each}data/+`,
       updates: `${each}updates/+/+`,
+      enrolments: `${each}enrolment`,
       asks: `${each}ask/+`,
     },
   };

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { exitCodes } from "../../src/base/errors.ts";
 
 const systemd = resolve("systemd");
-const units = ["tidegate.service", "tidegate-sink.service"];
+const units = ["tidegate.service", "tidegate-sink.service", "tidegate-coordinator.service"];
 /** As exposed as a unit may be: `systemd-analyze security` goes from 0 (shut) to 10 (open). */
 const maxExposure = 2;
 

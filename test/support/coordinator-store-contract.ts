@@ -151,6 +151,21 @@ export function storeContract(name: string, open: () => Promise<CoordinatorStore
       expect(await store.requests()).toEqual([]);
     });
 
+    it("announces an open round anew without forgetting what came", async () => {
+      await opened();
+      await store.accept(epoch, acceptedOf("gw-1"));
+      await store.openRound(epoch, roundOf({ version: 8, epoch }), 2_000);
+      const round = await store.round(model);
+      expect(round).toMatchObject({ accepted: 1, openedAt: 1_000, document: { version: 8, epoch } });
+    });
+
+    it("remembers how many rounds are to come", async () => {
+      expect(await store.remaining(model)).toBe(0);
+      await store.setRemaining(epoch, model, -1);
+      expect(await store.remaining(model)).toBe(-1);
+      expect(await store.remaining("another")).toBe(0);
+    });
+
     it("ends a round without a version when an operator says so", async () => {
       await opened();
       await store.accept(epoch, acceptedOf("gw-1"));

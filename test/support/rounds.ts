@@ -13,7 +13,7 @@ export const roundOf = (changed: Partial<RoundDocument> = {}): RoundDocument => 
   state: "open",
   phase: "submit",
   mode: "weights",
-  base: { version: 5, hash: "a".repeat(64), length: 4, sources: [] },
+  base: { version: 5, hash: "a".repeat(64), length: 4, sources: [], tensors: {} },
   training: { epochs: 1, batch: 32, learningRate: 0.1, optimizer: { kind: "sgd" }, mu: 0, clip: 1, seed: 1 },
   codec: {
     codec: "plain",

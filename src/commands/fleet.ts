@@ -1,0 +1,142 @@
+import { TidegateError } from "../base/errors.ts";
+import { parseDuration } from "../base/units.ts";
+import { ControlClient } from "../ops/control-client.ts";
+import type { FleetStatus } from "./coordinator/fleet-handlers.ts";
+import { fleetSocket, readFleetSettings } from "./coordinator/settings.ts";
+import { type RoundHistory, renderHistory } from "./fleet/history.ts";
+import { renderFleet } from "./fleet/screen.ts";
+import { type Define, type Io, jsonOption, numberOption } from "./verb.ts";
+
+type Options = { config?: string; json?: boolean };
+
+const configOption = [
+  "--config <file>",
+  "settings of the coordinator (default: ./coordinator.yaml, else /etc/tidegate/coordinator.yaml)",
+] as const;
+
+export const define: Define = (command, io) => {
+  command
+    .command("status")
+    .description("who is in the fleet, which coordinator leads, how the rounds stand")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate fleet status")
+    .action(async (options: Options) => {
+      const status = await ask<FleetStatus>(io, options, "fleet.status");
+      if (options.json) return io.out(JSON.stringify(status));
+      for (const line of renderFleet(status, Date.now())) io.out(line);
+    });
+
+  const rounds = command.command("rounds").description("start | stop | history");
+  defineRounds(rounds, io);
+
+  command
+    .command("enroll")
+    .description("take a gateway into the fleet, or make a token with which one may join by itself")
+    .argument("[gateway]", "id of the gateway")
+    .option("--key <base64>", "its public signing key, as `tidegate keys show` on it prints it")
+    .option("--token", "print a token that is good for one gateway, once")
+    .option("--expires <duration>", "how long the token is good for", "24h")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate fleet enroll gw-7 --key 'MCow…'\nWithout --key the gateway must have asked: `tidegate fleet status` lists who did. `fleet enroll --token` prints a token\nfor any new gateway, `fleet enroll gw-7 --token` one for gw-7 alone.",
+    )
+    .action(
+      async (gateway: string | undefined, options: Options & { key?: string; token?: boolean; expires: string }) => {
+        if (options.token) return token(io, gateway ?? null, options);
+        if (gateway === undefined)
+          throw new TidegateError("USAGE", { detail: "name the gateway, or ask for a --token" });
+        const { key } = options;
+        const taken = await ask<{ key: string }>(io, options, "fleet.enroll", { gateway, ...(key ? { key } : {}) });
+        io.out(options.json ? JSON.stringify(taken) : `${gateway} is in the fleet, with the key ${taken.key}.`);
+      },
+    );
+
+  command
+    .command("remove")
+    .description("take a gateway out of the fleet: what it sends from now on is refused")
+    .argument("<gateway>", "id of the gateway")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate fleet remove gw-7\nIts updates that were accepted before stay in the model.",
+    )
+    .action(async (gateway: string, options: Options) => {
+      const removed = await ask(io, options, "fleet.remove", { gateway });
+      io.out(options.json ? JSON.stringify(removed) : `${gateway} is no member any more.`);
+    });
+};
+
+async function token(io: Io, gateway: string | null, options: Options & { expires: string }): Promise<void> {
+  const expiresMs = parseDuration(options.expires);
+  if (!expiresMs)
+    throw new TidegateError("USAGE", { detail: `--expires ${options.expires} is no duration, like "24h"` });
+  const made = await ask<{ token: string; expiresAt: number }>(io, options, "fleet.token", { gateway, expiresMs });
+  if (options.json) return io.out(JSON.stringify(made));
+  io.out(made.token);
+  const whom = gateway ?? "one new gateway";
+  io.err(`Good for ${whom}, once, until ${new Date(made.expiresAt).toISOString()}. It is shown this once.`);
+}
+
+const defineRounds: Define = (command, io) => {
+  command
+    .command("start")
+    .description("open rounds of a model")
+    .argument("[model]", "needed when the coordinator has several")
+    .option(
+      "--rounds <n>",
+      "how many; -1: until they are stopped",
+      numberOption("--rounds", { min: -1, integer: true }),
+      1,
+    )
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate fleet rounds start mote-anomaly --rounds 20")
+    .action(async (model: string | undefined, options: Options & { rounds: number }) => {
+      const { rounds } = options;
+      const line = await ask<FleetStatus["models"][number]>(io, options, "fleet.rounds.start", { model, rounds });
+      io.out(options.json ? JSON.stringify(line) : `${line.model}: round ${line.round} is ${line.state}.`);
+    });
+
+  command
+    .command("stop")
+    .description("end the open round with what has come, when that is enough, and open no other")
+    .argument("[model]", "needed when the coordinator has several")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate fleet rounds stop mote-anomaly")
+    .action(async (model: string | undefined, options: Options) => {
+      type Stopped = { model: string; round: number | null; state: string; discarded: number };
+      const stopped = await ask<Stopped>(io, options, "fleet.rounds.stop", { model });
+      if (options.json) return io.out(JSON.stringify(stopped));
+      const lost = stopped.discarded > 0 ? `; ${stopped.discarded} updates were too few and are discarded` : "";
+      io.out(`${stopped.model}: round ${stopped.round ?? "-"} is ${stopped.state}${lost}.`);
+    });
+
+  command
+    .command("history")
+    .description("rounds that were, with what gateways reported, as a chart")
+    .argument("[model]", "needed when the coordinator has several")
+    .option("--limit <n>", "the newest so many", numberOption("--limit", { min: 1, max: 10_000, integer: true }), 50)
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate fleet rounds history mote-anomaly --limit 100")
+    .action(async (model: string | undefined, options: Options & { limit: number }) => {
+      const history = await ask<RoundHistory>(io, options, "fleet.rounds.history", { model, limit: options.limit });
+      if (options.json) return io.out(JSON.stringify(history));
+      for (const line of renderHistory(history, io.columns)) io.out(line);
+    });
+};
+
+/** Asks the running coordinator. @throws TidegateError CONTROL_UNAVAILABLE, and what the method raises */
+async function ask<T>(io: Io, options: Options, method: string, params: Record<string, unknown> = {}): Promise<T> {
+  const client = await ControlClient.connect(fleetSocket(readFleetSettings(options.config)));
+  try {
+    return (await client.call(method, params, { signal: io.signal })) as T;
+  } finally {
+    client.close();
+  }
+}
