@@ -24,7 +24,7 @@ export const fleetErrors = {
     kind: "config",
     exit: 78,
     message: "strategy {strategy} with rule {rule} cannot be used: {reason}",
-    help: "Change the fleet's `strategy`, `rule` or `codec`; the guide to fleets has a table of what goes together.",
+    help: "Change the fleet's `strategy`, `rule` or `codec` as the reason says: the rule `mean` goes with every codec.",
   },
   CODEC_REFUSED: {
     kind: "reject",

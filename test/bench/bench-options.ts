@@ -9,6 +9,8 @@ export type BenchOptions = {
   readonly seconds: number;
   /** Readings of a long run with the cloud away. */
   readonly readings?: number;
+  /** One part of a benchmark that has several. */
+  readonly only?: string;
   /** Told of each row as it is known. */
   say(row: Row): void;
 };

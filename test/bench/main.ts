@@ -1,4 +1,4 @@
-/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] */
+/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact | fleet-maths [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] [--only PART] */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
 import { type Report, renderReport } from "./measure.ts";
@@ -12,6 +12,7 @@ const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   start: async () => (await import("./start.ts")).start,
   train: async () => (await import("./train.ts")).train,
   "train-impact": async () => (await import("./train-impact.ts")).trainImpact,
+  "fleet-maths": async () => (await import("./fleet-maths.ts")).fleetMaths,
 };
 
 const { values, positionals } = parseArgs({
@@ -22,17 +23,23 @@ const { values, positionals } = parseArgs({
     messages: { type: "string" },
     readings: { type: "string" },
     seconds: { type: "string" },
+    only: { type: "string" },
   },
 });
 const [name = ""] = positionals;
 const load = benches[name];
-const usual = name === "train" ? { pairs: 5, seconds: 2 } : { pairs: 7, seconds: 20 };
+const usual =
+  name === "train"
+    ? { pairs: 5, seconds: 2 }
+    : name === "fleet-maths"
+      ? { pairs: 3, seconds: 1 }
+      : { pairs: 7, seconds: 20 };
 const pairs = Number(values.pairs ?? usual.pairs);
 const seconds = Number(values.seconds ?? usual.seconds);
 const numbers = [pairs, seconds, Number(values.messages ?? 1), Number(values.readings ?? 1)];
 if (!load || numbers.some((n) => !Number.isInteger(n) || n < 1)) {
   console.error(
-    `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N] [--readings N]`,
+    `usage: npm run bench -- ${Object.keys(benches).join(" | ")} [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] [--only PART]`,
   );
   process.exit(64);
 }
@@ -42,6 +49,7 @@ const report = await bench({
   seconds,
   ...(values.messages === undefined ? {} : { messages: Number(values.messages) }),
   ...(values.readings === undefined ? {} : { readings: Number(values.readings) }),
+  ...(values.only === undefined ? {} : { only: values.only }),
   say: ({ what, value, unit, ratio }) => {
     const text = `${what}: ${Number(value.toPrecision(4))} ${unit}${ratio === undefined ? "" : ` (${ratio.toFixed(2)} x)`}`;
     if (!values.json) console.error(text);

@@ -18,8 +18,8 @@ export type StrategyOptions = {
   readonly tau: number;
 };
 
-/** Settings that a strategy has unless the fleet's configuration says otherwise. */
-export const strategyDefaults: StrategyOptions = { rate: 1, momentum: 0.9, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
+/** Settings that a strategy has unless the fleet's configuration says otherwise; docs/results.md has what the momentum does. */
+export const strategyDefaults: StrategyOptions = { rate: 1, momentum: 0.5, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
 
 /** How the weights of the fleet's model follow what its gateways have learned. */
 export type Strategy = {
