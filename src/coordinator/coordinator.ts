@@ -91,6 +91,9 @@ export class Coordinator implements Component {
   /** Resolves when the broker has given what it retains. */
   #marker = Promise.withResolvers<void>();
   #lastSeen = new Map<string, number>();
+  #isStarted = false;
+  /** Models that `#advance` is due for already. */
+  readonly #due = new Set<string>();
   overflow = 0;
 
   constructor(options: CoordinatorOptions) {
@@ -117,6 +120,7 @@ export class Coordinator implements Component {
 
   async start(): Promise<void> {
     await this.enrolments.load();
+    this.#isStarted = true;
     this.#beat = setInterval(() => this.#tick(), this.#options.settings.lease / beatsPerLease);
     if (this.#options.link.state.isOnline) this.linkChanged();
   }
@@ -143,7 +147,7 @@ export class Coordinator implements Component {
 
   /** The link is online, or is not any more. */
   linkChanged(): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopping.signal.aborted || !this.#isStarted) return;
     this.#marker = Promise.withResolvers<void>();
     if (!this.#options.link.state.isOnline) {
       // Whether it still leads is asked anew once it is back: another may have taken over meanwhile.
@@ -270,7 +274,7 @@ export class Coordinator implements Component {
     if (this.#role === "leading") {
       void this.#sayLease().catch(() => {});
       // What failed, for a full disk or a broker that refused, is tried again.
-      for (const name of this.models.keys()) this.#enqueue(() => this.#advance(name));
+      for (const name of this.models.keys()) this.#advanceSoon(name);
     } else if (this.#role !== "behind") this.#enqueue(() => this.#decide());
   }
 
@@ -312,16 +316,24 @@ export class Coordinator implements Component {
     this.#role = "leading";
     await this.#sayLease();
     log.info({ fleet: settings.fleet, epoch: this.#epoch, members: this.enrolments.count }, "this coordinator leads");
-    for (const name of this.models.keys()) this.#enqueue(() => this.#advance(name));
+    // Before anything that has come meanwhile: verbs and updates find rounds that are led.
+    for (const name of this.models.keys()) await this.#advance(name).catch((thrown: unknown) => this.#failed(thrown));
+  }
+
+  #advanceSoon(name: string): void {
+    if (this.#due.has(name)) return;
+    this.#due.add(name);
+    this.#enqueue(() => this.#advance(name));
   }
 
   async #advance(name: string): Promise<void> {
+    this.#due.delete(name);
     const rounds = this.models.get(name);
     if (this.#role !== "leading" || !rounds) return;
     if (rounds.isLed) return rounds.advance();
     const { settings, keys } = this.#options;
     const announcer = { fleet: settings.fleet, epoch: this.#epoch, box: keys.box.publicKey };
-    await rounds.lead(announcer, this.#seen.documents.get(name) ?? 0, () => this.#enqueue(() => this.#advance(name)));
+    await rounds.lead(announcer, this.#seen.documents.get(name) ?? 0, () => this.#advanceSoon(name));
   }
 
   #standDown(role: Role): void {

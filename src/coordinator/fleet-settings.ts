@@ -87,7 +87,7 @@ const model = z.strictObject({
   fraction: z.number().positive().max(1).default(1).describe("Share of the members that is wanted in a round"),
   deadline: duration("10m").describe("From then on `quorum.min` is enough"),
   maxStaleness: z.int().nonnegative().max(32).default(4).describe("fedbuff: rounds that an update may be old"),
-  rounds: z.int().default(0).describe("Rounds that are run without being asked for; -1: without an end"),
+  rounds: z.int().default(0).describe("Rounds that begin by themselves when the model is new here; -1: without an end"),
   pause: duration("0s").describe("From the end of a round to the next one"),
   validation: z
     .strictObject({

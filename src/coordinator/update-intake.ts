@@ -101,6 +101,8 @@ export class UpdateIntake {
     const { head } = part;
     if (this.#options.enrolments.standing(head.gateway, head.signer) === "removed") return rejected("removed");
     if (!rounds) return rejected("other-round");
+    // Where the rounds stand is not known yet: what is not answered is sent again.
+    if (!rounds.isLed) return null;
     const early = await rounds.screen(head);
     if (early) {
       this.#assembly.forget(head);

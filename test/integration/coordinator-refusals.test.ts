@@ -123,10 +123,10 @@ describeReal("a coordinator that is sent what it must not take", () => {
     const before = await accepted();
     const cut = gateway.cut(gateway.updateFor(round), round);
     gateway.sendPart(cut.part(0), round);
-    await until(() => gateway.receipts.length === 2, "a receipt for the replay");
+    await until(() => gateway.receipts.length > 1, "a receipt for the replay");
     expect(gateway.receipts[1]).toMatchObject({ status: "duplicate" });
     gateway.send({ ...gateway.updateFor(round), body: bodyOf(round, () => 0.001) }, round);
-    await until(() => gateway.receipts.length === 3, "a receipt for another update");
+    await until(() => gateway.receipts.length > 2, "a receipt for another update");
     expect(gateway.receipts[2]).toMatchObject({ status: "rejected", reason: "other-update" });
     expect(await accepted()).toBe(before);
   });

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { RoundDocument } from "../../src/federated/round-document.ts";
 import { tidegate } from "../support/command-line.ts";
@@ -83,6 +85,24 @@ describeReal("a coordinator and its fleet", () => {
     expect(await coordinator.stop()).toBe(0);
   });
 
+  it("measures each new version on examples of its own", async () => {
+    const broker = await startBroker();
+    const points = Array.from({ length: 40 }, (_, i) => `${i / 4},${(3 * i) / 4 + 2}`);
+    const coordinator = coordinatorOf({ broker: broker.url });
+    writeFileSync(resolve(coordinator.dir, "points.csv"), ["x,y", ...points].join("\n"));
+    const line = "linear-regression";
+    const validation = { data: ["points.csv"] };
+    const settings = { bundle: bundleOf(line), rounds: 1, quorum: { min: 1, target: 1 }, validation };
+    coordinator.configure({ broker: broker.url, models: { [line]: settings } });
+    await coordinator.start();
+    await join(coordinator, broker, "gw-1", { model: line });
+    await coordinator.until(roundIs(1, "published"), "has published round 1");
+    const { rounds } = await coordinator.ask<{ rounds: { metrics: Record<string, number> }[] }>("fleet.rounds.history");
+    // The line that the bundle has, and an update of at most 0.01 in each of its two numbers.
+    expect(rounds[0]?.metrics["validation.r2"]).toBeGreaterThan(0.95);
+    expect(rounds[0]?.metrics["validation.r2"]).toBeLessThan(1);
+  });
+
   it("ends a round at its deadline with those that came, and tells the late that it is closed", async () => {
     const broker = await startBroker();
     const coordinator = coordinatorOf(configOf(broker, { deadline: "1s", rounds: 2, quorum: { min: 2, target: 3 } }));
@@ -138,7 +158,7 @@ describeReal("a coordinator and its fleet", () => {
   });
 });
 
-export async function waitForRound(gateway: TestGateway, number: number): Promise<RoundDocument> {
+async function waitForRound(gateway: TestGateway, number: number): Promise<RoundDocument> {
   await until(() => gateway.rounds.some(({ round, state }) => round === number && state === "open"), `round ${number}`);
   return gateway.rounds.find(({ round, state }) => round === number && state === "open") as RoundDocument;
 }

@@ -14,7 +14,10 @@ const enrolQuery = z.object({ gateway: gatewayId, key: z.base64().optional() });
 const tokenQuery = z.object({ gateway: gatewayId.nullable(), expiresMs: z.int().positive() });
 const removeQuery = z.object({ gateway: gatewayId });
 
-/** What a verb may ask a running coordinator, by method. All of it is done in line with what gateways send. */
+/**
+ * What a verb may ask a running coordinator, by method. What changes something is done in line with what gateways send;
+ * to look needs no broker.
+ */
 export function fleetHandlers(
   coordinator: Coordinator,
   store: CoordinatorStore,
@@ -30,15 +33,17 @@ export function fleetHandlers(
       what: named === undefined ? `model named (there are ${known})` : `model ${named}`,
     });
   };
-  const inLine =
+  const atOnce =
     <T>(schema: z.ZodType<T>, work: (query: T) => Promise<unknown>): ControlHandler =>
-    (params) => {
+    async (params) => {
       const parsed = schema.safeParse(params);
       if (!parsed.success) throw new TidegateError("USAGE", { detail: z.prettifyError(parsed.error) });
-      return coordinator.run(() => work(parsed.data));
+      return work(parsed.data);
     };
+  const inLine = <T>(schema: z.ZodType<T>, work: (query: T) => Promise<unknown>): ControlHandler =>
+    atOnce(schema, (query) => coordinator.run(() => work(query)));
   return {
-    "fleet.status": inLine(z.object({}), () => fleetStatus(coordinator, store)),
+    "fleet.status": atOnce(z.object({}), () => fleetStatus(coordinator, store)),
     "fleet.rounds.start": inLine(startQuery, async (query) => {
       const rounds = modelOf(query);
       await rounds.startRounds(query.rounds);
@@ -48,7 +53,7 @@ export function fleetHandlers(
       model: modelOf(query).name,
       ...(await modelOf(query).stopRounds()),
     })),
-    "fleet.rounds.history": inLine(historyQuery, async (query) => {
+    "fleet.rounds.history": atOnce(historyQuery, async (query) => {
       const { name } = modelOf(query);
       const history = await store.history(name, query.limit);
       return {
