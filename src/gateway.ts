@@ -2,15 +2,18 @@ import { mkdirSync } from "node:fs";
 import { type Component, Lifecycle, Together, within } from "./base/lifecycle.ts";
 import type { Commit } from "./buffer/commit.ts";
 import { Journal } from "./buffer/journal.ts";
+import type { ModelUpdates } from "./control/model-updates.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
 import { Brake } from "./gateway/brake.ts";
 import { watchCertificates } from "./gateway/certificate-watch.ts";
 import { CloudSide } from "./gateway/cloud-side.ts";
-import { Collector } from "./gateway/collector.ts";
+import type { Collector } from "./gateway/collector.ts";
 import { gatewayCommands } from "./gateway/command-table.ts";
-import { Committer } from "./gateway/committer.ts";
+import { commitPath } from "./gateway/commit-path.ts";
+import type { Committer } from "./gateway/committer.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { formerFilters, rememberFilters, resultsLink, siteFilters, siteLink } from "./gateway/links.ts";
+import { modelDelivery } from "./gateway/model-delivery.ts";
 import { confirmed } from "./gateway/publisher.ts";
 import { Recovery } from "./gateway/recovery.ts";
 import { ResultsWay } from "./gateway/results-way.ts";
@@ -31,8 +34,6 @@ import { Health } from "./ops/health.ts";
 import type { Link } from "./wire/link.ts";
 
 const tickMs = 1_000;
-/** Readings that start a commit before its time: they wait in memory meanwhile. */
-const maxReadings = 8_192;
 
 /** The edge daemon: everything between a site's sensors and the cloud, put together. */
 export class Gateway implements Component {
@@ -45,6 +46,8 @@ export class Gateway implements Component {
   readonly trainings: Trainings;
   readonly trust: Trust;
   readonly #scheduler: Scheduler;
+  /** New versions of the models; undefined where nobody may bring any. */
+  readonly #updates: ModelUpdates | undefined;
   readonly #letters = new DeadLetters();
   readonly #brake: Brake;
   readonly #paths = new Map<string, StreamPath>();
@@ -132,6 +135,21 @@ export class Gateway implements Component {
         if (path) swapModel(path, model, this.#scheduler);
       },
     });
+    if (this.#cloud && this.trust.policy) {
+      const models = { live: this.#models, host: this.#host, scheduler: this.#scheduler };
+      const parts = {
+        config,
+        version: options.version,
+        cloud: this.#cloud,
+        gate: this.trust.gate,
+        journal: this.journal,
+        ...models,
+        clock,
+        log,
+      };
+      this.#updates = modelDelivery(parts);
+      this.#cloud.add(this.#updates);
+    }
   }
 
   /** Opens journal and models, plays back what is owed, and connects. */
@@ -146,6 +164,7 @@ export class Gateway implements Component {
       this.health.ready("journal");
       this.health.ready("disk");
       await this.trust.load();
+      await this.#updates?.settle();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
       this.#results = this.#resultsWay(this.#site);
@@ -270,7 +289,7 @@ export class Gateway implements Component {
       });
       this.#paths.set(name, path);
     }
-    const parts = { ...this.#commitFor(site), journal: this.journal, scheduler: this.#scheduler, log };
+    const parts = { ...this.#commitPath(site), journal: this.journal, scheduler: this.#scheduler, log };
     const recoveries: Recovery[] = [];
     for (const [name, state] of states) {
       const path = this.#paths.get(name);
@@ -284,51 +303,23 @@ export class Gateway implements Component {
     return recoveries;
   }
 
-  #commitFor(site: Link) {
-    const { config, clock, log } = this.#options;
-    const paths = [...this.#paths.values()];
-    const collector = new Collector({
-      paths,
+  #commitPath(site: Link) {
+    const path = commitPath({
+      ...this.#options,
+      site,
+      paths: [...this.#paths.values()],
       letters: this.#letters,
+      journal: this.journal,
+      health: this.health,
+      brake: this.#brake,
       lastTicket: () => this.#lastTaken ?? site.lastTicket,
-      hasCloud: config.cloud !== undefined,
-    });
-    this.#collector = collector;
-    const committer = new Committer<Commit>({
-      maxDelayMs: config.buffer.commitMaxDelay,
-      // Known once the broker has answered: with MQTT 3.1.1 it sends a few messages only, however many were asked for.
-      maxHeld: () => Math.max(1, Math.floor(site.window / 2)),
-      maxReadings,
-      onFull: config.buffer.onFull,
-      clock,
-      log,
-      // Messages that are durable and wait for the models alone call for no commit.
-      waiting: () => {
-        this.#brake.noteReadings(collector.pending);
-        return { held: site.lastTicket - this.#durableTicket, readings: collector.pending };
-      },
-      collect: collector.collect,
-      write: async (commit) => {
-        this.health.expect("journal", "commit");
-        const start = clock.monotonic();
-        try {
-          await this.journal.commit(commit);
-          this.#options.observe?.commit((clock.monotonic() - start) / 1000);
-          // Results come after their readings, often in a commit of their own.
-          if (commit.outbox.length > 0) this.#cloud?.wake();
-        } finally {
-          this.health.progress("journal", "commit");
-          this.#brake.noteReadings(collector.pending);
-        }
-      },
+      durableTicket: () => this.#durableTicket,
       release: (ticket) => this.#release(ticket),
-      onFailing: (reason) => {
-        if (reason === null) this.health.ready("disk");
-        else this.health.degrade("disk", reason);
-      },
+      onOwed: () => this.#cloud?.wake(),
     });
-    this.#committer = committer;
-    return { collector, committer };
+    this.#collector = path.collector;
+    this.#committer = path.committer;
+    return path;
   }
 
   /** Aggregates what is complete; `isFinal` closes every window of time. */

@@ -2,6 +2,7 @@ import { defineEval } from "./model/eval.ts";
 import { listModels } from "./model/list-models.ts";
 import { modelsAt } from "./model/model-folders.ts";
 import { defineNew } from "./model/new.ts";
+import { definePush } from "./model/push.ts";
 import { defineQuantize } from "./model/quantize.ts";
 import { showModel } from "./model/show-model.ts";
 import { defineTrain } from "./model/train.ts";
@@ -62,6 +63,7 @@ export const define: Define = (command, io) => {
   defineQuantize(command, io);
   defineTrain(command, io);
   defineEval(command, io);
+  definePush(command, io);
 
   command
     .command("verify")

@@ -167,6 +167,29 @@ export const configSchema = z.strictObject({
         byProfile: true,
         max: 4,
       }),
+      updates: section(
+        {
+          watch: duration({
+            doc: "How long a new version that came from the cloud is watched; it goes back by itself when it fails or alarms far more than the one before.",
+            default: "10m",
+            min: "1s",
+            max: "7d",
+          }),
+          trialWindows: integer({
+            doc: "Windows that a new version is tried on first, beside the one that runs.",
+            default: 256,
+            min: 1,
+            max: 100_000,
+          }),
+          trialTime: duration({
+            doc: "Longest time for that; what has come by then counts.",
+            default: "10m",
+            min: "1s",
+            max: "7d",
+          }),
+        },
+        { doc: "New versions from the cloud: only those that the policy lets in.", default: {} },
+      ),
     },
     { doc: "Models.", default: {} },
   ),
