@@ -97,6 +97,18 @@ export const dataErrors = {
     message: "{what} has not come: {reason}",
     help: "Push the model again if its chunks are gone from the broker; what has come is kept, and it goes on from there.",
   },
+  ROLLOUT_UNDER_WAY: {
+    kind: "reject",
+    exit: 75,
+    message: "version {version} of {model} is being rolled out",
+    help: "Wait until it is done, or end it with `tidegate fleet rollout halt {model}`.",
+  },
+  ROLLOUT_ABSENT: {
+    kind: "reject",
+    exit: 65,
+    message: "there is no rollout of {model}",
+    help: "`tidegate fleet rollout start DIR` begins one; `tidegate fleet status` lists them.",
+  },
 
   // ingest
   PAYLOAD_MALFORMED: {
