@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { parseDuration } from "../base/units.ts";
 import type { CodecHeader } from "../federated/codec-header.ts";
+import { defaultCodec } from "../federated/default-codec.ts";
 import { rules } from "../federated/rules/rule-table.ts";
 import { strategyDefaults } from "../federated/strategies/strategy.ts";
 import { type StrategyName, strategies } from "../federated/strategies/strategy-table.ts";
@@ -70,7 +71,7 @@ const model = z.strictObject({
       attackers: z.int().nonnegative().default(1).describe("krum: updates that may be false"),
     })
     .prefault({}),
-  codec: codec.prefault({}),
+  codec: codec.optional().describe("How updates are written; absent: as suits the size of the model"),
   training: training.prefault({}),
   quorum: z
     .strictObject({
@@ -144,6 +145,7 @@ const bitsOf = { plain: 32, quantized: 8, sign: 1 } as const;
 
 /** The codec of a round, for a vector of so many numbers. */
 export function codecHeader({ codec: asked }: Pick<ModelSettings, "codec">, length: number): CodecHeader {
+  if (!asked) return defaultCodec(length);
   const { codec, support, share, bits, clip, maxWeight } = asked;
   return {
     codec,
