@@ -54,8 +54,9 @@ export type TrainingHooks = {
   /** Called between runs; training waits for it. */
   breathe?(): Promise<void>;
   /**
-   * Processor time of a run, at best. Default 30 ms: whoever needs the processor gets it between two. Not the time that
-   * passes: on a busy machine runs would shrink to a step or two, and each costs a copy of the whole state.
+   * Processor time of a run, at best. Default 150 ms: it is stopped and told of between two, and each costs a copy of the whole
+   * state, a tenth of a step for a network of a million weights. Not the time that passes: on a busy machine runs would shrink
+   * to a step or two.
    */
   readonly runMs?: number;
   /** Longest run in steps. */
@@ -80,7 +81,7 @@ export type TrainingOutcome = {
   readonly fault?: TidegateError;
 };
 
-const defaultRunMs = 30;
+const defaultRunMs = 150;
 /** Numbers of noise that are made for one run: 16 MB. */
 const maxNoise = 2 ** 22;
 
