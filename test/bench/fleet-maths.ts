@@ -109,7 +109,7 @@ export async function fleetMaths({ pairs: seeds, only, say }: BenchOptions): Pro
       ["trimmed", { trim: 0.4 }],
       ["multi-krum", { attackers: 3 }],
     ] as const;
-    const short = { ...dense, rounds: 40, testFrom: 36 };
+    const short = { ...withMomentum, rounds: 40, testFrom: 36 };
     const honest = median((await runs(kind, short)).map(ending));
     add({ what: `${kind}, all honest, mean: accuracy after 40 rounds`, value: points(honest), unit: "%" });
     for (const [name, attack] of attacks)
