@@ -53,7 +53,7 @@ const training = z.strictObject({
 const model = z.strictObject({
   bundle: path.describe("Folder of the model that the fleet begins with"),
   mode: z.enum(["weights", "gradients"]).default("weights"),
-  strategy: names<StrategyName>(strategies).default("fedavg"),
+  strategy: names<StrategyName>(strategies).default("fedavgm"),
   strategyOptions: z
     .strictObject({
       rate: z.number().positive().default(strategyDefaults.rate),
@@ -71,7 +71,11 @@ const model = z.strictObject({
       attackers: z.int().nonnegative().default(1).describe("krum: updates that may be false"),
     })
     .prefault({}),
-  codec: codec.optional().describe("How updates are written; absent: as suits the size of the model"),
+  codec: codec
+    .optional()
+    .describe(
+      "How updates are written. Absent: signs of the largest 2 %; everything of a small model, or where the rule compares",
+    ),
   training: training.prefault({}),
   quorum: z
     .strictObject({
@@ -144,8 +148,11 @@ const scaleFor = (clip: number): number => 2 ** Math.floor(Math.log2(2 ** 30 / c
 const bitsOf = { plain: 32, quantized: 8, sign: 1 } as const;
 
 /** The codec of a round, for a vector of so many numbers. */
-export function codecHeader({ codec: asked }: Pick<ModelSettings, "codec">, length: number): CodecHeader {
-  if (!asked) return defaultCodec(length);
+export function codecHeader(
+  { codec: asked, rule }: Pick<ModelSettings, "codec" | "rule">,
+  length: number,
+): CodecHeader {
+  if (!asked) return defaultCodec(length, rule);
   const { codec, support, share, bits, clip, maxWeight } = asked;
   return {
     codec,
