@@ -1,11 +1,12 @@
-import { TidegateError } from "../base/errors.ts";
+import { exitCodes, TidegateError } from "../base/errors.ts";
 import { parseDuration } from "../base/units.ts";
 import { ControlClient } from "../ops/control-client.ts";
 import type { FleetStatus } from "./coordinator/fleet-handlers.ts";
 import { fleetSocket, readFleetSettings } from "./coordinator/settings.ts";
 import { type RoundHistory, renderHistory } from "./fleet/history.ts";
+import { joinFleet } from "./fleet/join.ts";
 import { renderFleet } from "./fleet/screen.ts";
-import { type Define, type Io, jsonOption, numberOption } from "./verb.ts";
+import { answer, type Define, configOption as gatewayConfigOption, type Io, jsonOption, numberOption } from "./verb.ts";
 
 type Options = { config?: string; json?: boolean };
 
@@ -55,6 +56,20 @@ export const define: Define = (command, io) => {
     );
 
   command
+    .command("join")
+    .description("on a gateway: ask the coordinator to take it in (exit 1: not yet, or no)")
+    .option("--token <token>", "as `tidegate fleet enroll --token` printed it; without one an operator has to say yes")
+    .option(...gatewayConfigOption)
+    .option(...jsonOption)
+    .addHelpText("after", "\nExample: tidegate fleet join --token 6Zk…")
+    .action(async (options: Options & { token?: string }) => {
+      const answered = await joinFleet(io, options);
+      if (answered.status !== "enrolled") answer(exitCodes.no);
+      if (options.json) return io.out(JSON.stringify(answered));
+      io.out(joinTexts[answered.status] + (answered.reason === undefined ? "" : ` (${answered.reason})`));
+    });
+
+  command
     .command("remove")
     .description("take a gateway out of the fleet: what it sends from now on is refused")
     .argument("<gateway>", "id of the gateway")
@@ -69,6 +84,12 @@ export const define: Define = (command, io) => {
       io.out(options.json ? JSON.stringify(removed) : `${gateway} is no member any more.`);
     });
 };
+
+const joinTexts = {
+  enrolled: "This gateway is a member of the fleet.",
+  waiting: "It waits for an operator: `tidegate fleet enroll` at the coordinator.",
+  refused: "The coordinator does not take it in",
+} as const;
 
 async function token(io: Io, gateway: string | null, options: Options & { expires: string }): Promise<void> {
   const expiresMs = parseDuration(options.expires);

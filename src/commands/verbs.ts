@@ -34,7 +34,7 @@ export const verbs: readonly Verb[] = [
   { name: "diag", summary: "collect (a support bundle without secrets)", load: () => import("./diag.ts") },
   {
     name: "fleet",
-    summary: "status | enroll | remove | rounds (start | stop | history)",
+    summary: "status | enroll | join | remove | rounds (start | stop | history)",
     load: () => import("./fleet.ts"),
   },
   { name: "data", summary: "open (a sealed batch, with the data key)", load: () => import("./data.ts") },

@@ -1,6 +1,8 @@
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { stringify } from "yaml";
 import type { RoundDocument } from "../../src/federated/round-document.ts";
 import { tidegate } from "../support/command-line.ts";
 import { bundleOf, type CoordinatorConfig, CoordinatorProcess } from "../support/coordinator-process.ts";
@@ -84,6 +86,34 @@ describeReal("a coordinator and its fleet", () => {
     expect(status.out).toMatch(/gw-2 .*member/);
     expect(await coordinator.stop()).toBe(0);
   });
+
+  it("takes a gateway in by a token, once, and another by an operator's word", async () => {
+    const broker = await startBroker();
+    const coordinator = coordinatorOf({ broker: broker.url });
+    await coordinator.start();
+    const site = (id: string): string => {
+      const dir = mkdtempSync(resolve(tmpdir(), "tidegate-join-"));
+      stops.push(() => rmSync(dir, { recursive: true, force: true }));
+      const cloud = { keys: [Buffer.from(coordinator.publicKey).toString("base64")], roles: ["coordinator"] };
+      writeFileSync(resolve(dir, "policy.yaml"), stringify({ principals: { cloud }, rules: [] }));
+      const config = { version: 1, gateway: { id, fleet: "demo", dataDir: "data" }, sensors: { url: broker.url } };
+      const file = resolve(dir, "tidegate.yaml");
+      writeFileSync(file, stringify({ ...config, cloud: { url: broker.url }, policy: "policy.yaml", streams: {} }));
+      return file;
+    };
+    const enrol = (...words: string[]) => tidegate(["fleet", "enroll", ...words, "--config", coordinator.file]);
+    const ask = (file: string, ...words: string[]) => tidegate(["fleet", "join", "--json", "--config", file, ...words]);
+    const token = (await enrol("--token")).out.trim();
+    const [first, second] = [site("gw-1"), site("gw-2")];
+    const taken = await ask(first, "--token", token);
+    expect([taken.json(), taken.code]).toEqual([{ status: "enrolled" }, 0]);
+    const refused = await ask(second, "--token", token);
+    expect([refused.json(), refused.code]).toEqual([{ status: "refused", reason: "used" }, 1]);
+    expect((await ask(second)).json()).toEqual({ status: "waiting" });
+    expect((await coordinator.status()).requests).toMatchObject([{ gateway: "gw-2" }]);
+    expect((await enrol("gw-2")).code).toBe(0);
+    expect((await ask(second)).json()).toEqual({ status: "enrolled" });
+  }, 60_000);
 
   it("measures each new version on examples of its own", async () => {
     const broker = await startBroker();
