@@ -8,6 +8,8 @@ import { describeReal, type Mosquitto, startMosquitto } from "../support/mosquit
 import { TestGateway } from "../support/test-gateway.ts";
 
 const model = "mote-anomaly";
+/** A coordinator is started up to five times, and leases run out in between. */
+const manyStartsMs = 90_000;
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
@@ -43,76 +45,88 @@ const published = (round: number) => (status: Awaited<ReturnType<CoordinatorProc
   status.models[0]?.round === round && status.models[0].state === "published";
 
 describeReal("two coordinators on one fleet", () => {
-  it("the second stands by, neither disturbs the other, and it says why it does not lead another's rounds", async () => {
-    const broker = await startBroker();
-    const first = coordinatorOf(broker);
-    await first.start();
-    await gatewayOf(broker, first);
-    await first.ask("fleet.rounds.start", { rounds: 1 });
-    await first.until(published(1), "has published round 1");
-    const second = coordinatorOf(broker);
-    await second.start("standby");
-    // Several leases long nothing changes hands.
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    expect(await second.status()).toMatchObject({ role: "standby", leader: (await first.status()).instance });
-    expect(await first.status()).toMatchObject({ role: "leading", epoch: 1 });
-    await first.ask("fleet.rounds.start", { rounds: 1 });
-    await first.until(published(2), "has published round 2");
-    expect(first.text).not.toContain("connection to the broker lost");
-    // The first one goes: the rounds that the fleet has seen are not in the second one's data.
-    await first.kill();
-    const status = await second.until(({ role }) => role === "behind", "has seen that it is behind");
-    expect(status.reason).toContain("the fleet has seen");
-    expect(second.text).toContain("--take-over");
-  });
+  it(
+    "the second stands by, neither disturbs the other, and it says why it does not lead another's rounds",
+    async () => {
+      const broker = await startBroker();
+      const first = coordinatorOf(broker);
+      await first.start();
+      await gatewayOf(broker, first);
+      await first.ask("fleet.rounds.start", { rounds: 1 });
+      await first.until(published(1), "has published round 1");
+      const second = coordinatorOf(broker);
+      await second.start("standby");
+      // Several leases long nothing changes hands.
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      expect(await second.status()).toMatchObject({ role: "standby", leader: (await first.status()).instance });
+      expect(await first.status()).toMatchObject({ role: "leading", epoch: 1 });
+      await first.ask("fleet.rounds.start", { rounds: 1 });
+      await first.until(published(2), "has published round 2");
+      expect(first.text).not.toContain("connection to the broker lost");
+      // The first one goes: the rounds that the fleet has seen are not in the second one's data.
+      await first.kill();
+      const status = await second.until(({ role }) => role === "behind", "has seen that it is behind");
+      expect(status.reason).toContain("the fleet has seen");
+      expect(second.text).toContain("--take-over");
+    },
+    manyStartsMs,
+  );
 
-  it("one on a copy of the other's data stands by, too: they do not push each other off the broker", async () => {
-    const broker = await startBroker();
-    const first = coordinatorOf(broker);
-    await first.start();
-    await gatewayOf(broker, first);
-    const copy = mkdtempSync(join(tmpdir(), "tidegate-copy-"));
-    stops.push(() => rmSync(copy, { recursive: true, force: true }));
-    cpSync(first.dataDir, copy, { recursive: true, filter: (path) => !path.endsWith(".sock") });
-    const second = coordinatorOf(broker, copy);
-    await second.start("standby");
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect([(await first.status()).role, (await second.status()).role]).toEqual(["leading", "standby"]);
-    expect(`${first.text}${second.text}`).not.toContain("CLIENT_ID_TAKEN");
-  });
+  it(
+    "one on a copy of the other's data stands by, too: they do not push each other off the broker",
+    async () => {
+      const broker = await startBroker();
+      const first = coordinatorOf(broker);
+      await first.start();
+      await gatewayOf(broker, first);
+      const copy = mkdtempSync(join(tmpdir(), "tidegate-copy-"));
+      stops.push(() => rmSync(copy, { recursive: true, force: true }));
+      cpSync(first.dataDir, copy, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+      const second = coordinatorOf(broker, copy);
+      await second.start("standby");
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      expect([(await first.status()).role, (await second.status()).role]).toEqual(["leading", "standby"]);
+      expect(`${first.text}${second.text}`).not.toContain("CLIENT_ID_TAKEN");
+    },
+    manyStartsMs,
+  );
 });
 
 describeReal("a coordinator that was restored from an old backup", () => {
-  it("notices, leads nobody, and says what to do; its fleet goes on only when it is told to", async () => {
-    const broker = await startBroker();
-    const coordinator = coordinatorOf(broker);
-    await coordinator.start();
-    const gateway = await gatewayOf(broker, coordinator);
-    await coordinator.ask("fleet.rounds.start", { rounds: 1 });
-    await coordinator.until(published(1), "has published round 1");
-    await coordinator.stop();
-    const backup = mkdtempSync(join(tmpdir(), "tidegate-backup-"));
-    stops.push(() => rmSync(backup, { recursive: true, force: true }));
-    cpSync(coordinator.dataDir, backup, { recursive: true });
+  it(
+    "notices, leads nobody, and says what to do; its fleet goes on only when it is told to",
+    async () => {
+      const broker = await startBroker();
+      const coordinator = coordinatorOf(broker);
+      await coordinator.start();
+      const gateway = await gatewayOf(broker, coordinator);
+      await coordinator.ask("fleet.rounds.start", { rounds: 1 });
+      await coordinator.until(published(1), "has published round 1");
+      await coordinator.stop();
+      const backup = mkdtempSync(join(tmpdir(), "tidegate-backup-"));
+      stops.push(() => rmSync(backup, { recursive: true, force: true }));
+      cpSync(coordinator.dataDir, backup, { recursive: true });
 
-    await coordinator.start();
-    await coordinator.ask("fleet.rounds.start", { rounds: 2 });
-    await coordinator.until(published(3), "has published round 3");
-    await coordinator.stop();
-    await until(() => gateway.round?.state === "closed" && gateway.round.round === 3, "the end of round 3");
-    const seen = gateway.rounds.length;
+      await coordinator.start();
+      await coordinator.ask("fleet.rounds.start", { rounds: 2 });
+      await coordinator.until(published(3), "has published round 3");
+      await coordinator.stop();
+      await until(() => gateway.round?.state === "closed" && gateway.round.round === 3, "the end of round 3");
+      const seen = gateway.rounds.length;
 
-    const restored = coordinatorOf(broker, backup);
-    const status = await restored.start("behind");
-    expect(status.reason).toContain("the data here end with");
-    expect(restored.text).toContain("COORDINATOR_BEHIND");
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect(gateway.rounds.length).toBe(seen);
-    await restored.stop();
+      const restored = coordinatorOf(broker, backup);
+      const status = await restored.start("behind");
+      expect(status.reason).toContain("the data here end with");
+      expect(restored.text).toContain("COORDINATOR_BEHIND");
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      expect(gateway.rounds.length).toBe(seen);
+      await restored.stop();
 
-    await restored.start("leading", ["--take-over"]);
-    await restored.ask("fleet.rounds.start", { rounds: 1 });
-    await restored.until(published(2), "has published round 2 anew");
-    expect(gateway.round?.epoch).toBeGreaterThan(2);
-  });
+      await restored.start("leading", ["--take-over"]);
+      await restored.ask("fleet.rounds.start", { rounds: 1 });
+      await restored.until(published(2), "has published round 2 anew");
+      expect(gateway.round?.epoch).toBeGreaterThan(2);
+    },
+    manyStartsMs,
+  );
 });
