@@ -11,6 +11,7 @@ import type { Collector } from "./gateway/collector.ts";
 import { gatewayCommands } from "./gateway/command-table.ts";
 import { commitPath } from "./gateway/commit-path.ts";
 import type { Committer } from "./gateway/committer.ts";
+import { Erasures, forgetRunning } from "./gateway/erasures.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { formerFilters, rememberFilters, resultsLink, siteFilters, siteLink } from "./gateway/links.ts";
 import { modelDelivery } from "./gateway/model-delivery.ts";
@@ -45,6 +46,7 @@ export class Gateway implements Component {
   readonly #models: LiveModels;
   readonly trainings: Trainings;
   readonly trust: Trust;
+  readonly erasures: Erasures;
   readonly #scheduler: Scheduler;
   /** New versions of the models; undefined where nobody may bring any. */
   readonly #updates: ModelUpdates | undefined;
@@ -125,6 +127,13 @@ export class Gateway implements Component {
       onCrowded: (isCrowded) => this.#brake.set("models", isCrowded),
     });
     this.#snapshots = new Snapshots(this.#scheduler, clock);
+    this.erasures = new Erasures({
+      ...{ fleet: config.gateway.fleet, gateway: config.gateway.id, signer: keys.signer, journal: this.journal, log },
+      forget: async (request) => {
+        forgetRunning(request, { paths: this.#paths.values(), snapshots: this.#snapshots, cloud: this.#cloud });
+        await this.trainings.erase(request);
+      },
+    });
     this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host, health: this.health });
     this.#models = new LiveModels({
       registry: registryOf(config),
@@ -182,6 +191,7 @@ export class Gateway implements Component {
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
       await this.#running.start(signal);
       this.#ticker = setInterval(() => this.#tick(), tickMs);
+      void this.erasures.resume().catch((error: Error) => log.error({ reason: error.message }, "an erasure waits"));
     } catch (thrown) {
       this.#ending.abort();
       await base.stop(5_000);

@@ -1,3 +1,4 @@
+import { TidegateError } from "../base/errors.ts";
 import { renderSource, type Source } from "../base/frame.ts";
 import type { KeptLetter } from "./commit.ts";
 
@@ -11,6 +12,13 @@ export type ErasureRequest = {
   /** All readings of all streams: said, so that nothing is erased by leaving something out. */
   readonly all?: true;
 };
+
+/** @throws TidegateError USAGE when it names nothing, or all and a part */
+export function checkErasure({ all, ...parts }: ErasureRequest): void {
+  const named = Object.values(parts).filter((part) => part !== undefined).length;
+  if (all ? named === 0 : named > 0) return;
+  throw new TidegateError("USAGE", { detail: "say what to erase: --stream, --source, --before, or --all alone" });
+}
 
 /** An erasure that has been begun: it goes on, whatever happens, until it is done. */
 export type Erasure = {

@@ -2,6 +2,7 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Frame, isErasedSource } from "../base/frame.ts";
 import type { Database, Row, Statement } from "../drivers/sqlite.ts";
 import { decodeFrames, encodeFrames } from "./block-codec.ts";
+import { corrupt } from "./byte-stream.ts";
 import type { Range } from "./commit.ts";
 import type { KnownStream } from "./dictionary.ts";
 import { sliceFrame, spanOf, withFields } from "./frame-slice.ts";
@@ -149,6 +150,11 @@ export class Pieces {
       const packed = this.#options.rows.open(stream.id, kind, first, sealed, epochOfPiece(row.layout));
       const layout = stream.layouts[layoutOfPiece(row.layout)] ?? [];
       const frames = decodeFrames(packed, stream.name, layout);
+      // What stands beside the body is not sealed: it would hide readings, or pass some off as others.
+      const count = frames.reduce((sum, frame) => sum + frame.count, 0);
+      const { from, to } = spanOf(frames);
+      const isAsSealed = frames[0]?.first === first && count === Number(row.count);
+      if (!isAsSealed || from !== Number(row.from_ts) || to !== Number(row.to_ts)) throw corrupt("its row was changed");
       return fields === null || layout === fields ? frames : frames.map((frame) => withFields(frame, fields));
     } catch (thrown) {
       if (thrown instanceof TidegateError && thrown.code !== "PIECE_CORRUPT") throw thrown;

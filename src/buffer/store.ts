@@ -13,7 +13,7 @@ import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./com
 import { stateOf } from "./dictionary.ts";
 import { giveBack, keepReserve, spendReserve, tryCheckpoint } from "./disk-space.ts";
 import { Eraser } from "./eraser.ts";
-import type { Erasure, ErasureFacts, ErasureRequest } from "./erasure-request.ts";
+import { checkErasure, type Erasure, type ErasureFacts, type ErasureRequest } from "./erasure-request.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Limits, Removed } from "./retention.ts";
 import { asideBytes, removeAside, setAside } from "./set-aside.ts";
@@ -273,6 +273,7 @@ export class Store {
    */
   eraseBegin(request: ErasureRequest): Erasure {
     if (this.#state.get(erasureName)) throw new TidegateError("BUG", { detail: "an erasure is under way already" });
+    checkErasure(request);
     const { stream } = request;
     if (stream !== undefined && !this.#buffer.streams.get(stream))
       throw new TidegateError("USAGE", { detail: `the journal has no stream ${stream}` });

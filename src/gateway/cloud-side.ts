@@ -143,6 +143,11 @@ export class CloudSide implements Component {
     this.#uplink?.wake();
   }
 
+  /** What waits to be sent and is erased goes nowhere any more. */
+  drop(isGone: (entry: { readonly stream: string; readonly body: Uint8Array }) => boolean): void {
+    this.#uplink?.drop(isGone);
+  }
+
   get isOnline(): boolean {
     return this.#isOnline;
   }

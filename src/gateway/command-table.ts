@@ -1,11 +1,26 @@
 import * as z from "zod";
 import type { Journal } from "../buffer/journal.ts";
 import type { CommandTable } from "../control/commands.ts";
+import { type Erasures, erasureSchema } from "./erasures.ts";
 
 const none = z.strictObject({});
 
 /** Every signed command that the gateway knows, by name: what the policy is asked, and who does it. */
-export const gatewayCommands = (gateway: { readonly journal: Journal }): CommandTable => ({
+export const gatewayCommands = (gateway: {
+  readonly journal: Journal;
+  readonly erasures: Pick<Erasures, "erase">;
+  flush(): Promise<void>;
+}): CommandTable => ({
+  "data.erase": {
+    action: "data.erase",
+    isDestructive: true,
+    params: erasureSchema,
+    resource: ({ stream }) => (typeof stream === "string" ? { stream } : {}),
+    run: async (params) => {
+      await gateway.flush();
+      return gateway.erasures.erase(params);
+    },
+  },
   "keys.rotate": {
     action: "keys.rotate",
     isDestructive: true,

@@ -25,6 +25,8 @@ export class Snapshots {
   readonly #last = new Map<string, Last>();
   /** By stream: begun (null), or complete but for what is owed. */
   readonly #made = new Map<string, Snapshot | null>();
+  /** Grows when what was begun may be written no more. */
+  #era = 0;
 
   constructor(scheduler: Pick<Scheduler, "inferredUpTo" | "passed">, clock: Clock) {
     this.#scheduler = scheduler;
@@ -40,6 +42,12 @@ export class Snapshots {
     if (Math.min(this.#scheduler.inferredUpTo(path.name), path.publisher.oldest) < made.sequence) return null;
     this.#made.delete(path.name);
     return made;
+  }
+
+  /** Readings are being erased: nothing that was made of them is written any more. */
+  dropAll(): void {
+    this.#made.clear();
+    this.#era++;
   }
 
   #isDue({ name, intake, replayedFrom }: StreamPath): boolean {
@@ -58,7 +66,9 @@ export class Snapshots {
     const finish = path.snapshot();
     if (!finish) return;
     this.#made.set(name, null);
+    const era = this.#era;
     this.#scheduler.passed(name, () => {
+      if (era !== this.#era) return;
       const bytes = finish();
       this.#made.set(name, { stream: name, name: snapshotName, sequence, bytes });
       this.#last.set(name, { sequence, at: this.#clock.monotonic(), bytes: bytes.length });

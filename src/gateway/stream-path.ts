@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
-import { type Frame, renderSource, type Source } from "../base/frame.ts";
+import { type Frame, isErasedSource, renderSource, type Source } from "../base/frame.ts";
 import type { Log } from "../base/log.ts";
 import type { Result } from "../base/result.ts";
 import type { StreamConfig } from "../config/config.ts";
@@ -148,7 +148,23 @@ export class StreamPath {
     this.#tracker?.tick(now, this.#give);
   }
 
+  /**
+   * Forgets readings that are being erased: what windows hold of them, and the names of sources that go.
+   * @param isGone  whether a source goes
+   * @param isName  its name as well: whatever its time
+   */
+  erase(isGone: (source: Source) => boolean, isName: boolean): void {
+    const indexes = this.intake.sources.flatMap((source, i) => (isGone(source) ? [i] : []));
+    if (isName) {
+      for (const source of this.intake.sources) if (isGone(source)) this.#alarming.delete(renderSource(source));
+      this.#tracker?.forget(this.intake.eraseSources(isGone));
+    }
+    this.#pipeline?.forget(indexes);
+  }
+
   #give = (result: Result, sequence: number): void => {
+    // It was on its way when its source was erased.
+    if (isErasedSource(result.source)) return;
     this.counters.results++;
     const source = renderSource(result.source);
     const isAlarm = result.verdict === "alarm";

@@ -61,6 +61,8 @@ export class Trainings implements Component {
   readonly #options: TrainingsOptions;
   readonly #files: TrainingFiles;
   readonly #stop = new AbortController();
+  /** Aborts when readings are erased: what trains on them ends. */
+  #erasing = new AbortController();
   readonly #readings: TrainingReadings;
   readonly #record: TrainingRecord;
   /** One after the other: two trainings would take each other's memory. */
@@ -114,6 +116,18 @@ export class Trainings implements Component {
     }
   }
 
+  /**
+   * Readings are erased: ends what trains on them, and destroys all that was made of any: checkpoints, kept examples,
+   * candidates, and the marks that fit.
+   */
+  async erase({ stream, source, before }: { stream?: string; source?: string; before?: number }): Promise<void> {
+    this.#erasing.abort();
+    await this.#queue;
+    await this.#files.erase();
+    this.#erasing = new AbortController();
+    await this.marks.remove({ stream, source, to: before === undefined ? undefined : before - 1 });
+  }
+
   /** Goes on with what an earlier life did not end. */
   async #resume(): Promise<void> {
     for (const model of this.#readings.models)
@@ -151,7 +165,8 @@ export class Trainings implements Component {
   async #attempt(request: TrainingRequest): Promise<TrainingReport> {
     const { config, host, clock, niceness } = this.#options;
     const { model, resume = "auto", onEvent } = request;
-    const signal = request.signal ? AbortSignal.any([request.signal, this.#stop.signal]) : this.#stop.signal;
+    const given = request.signal ? [request.signal] : [];
+    const signal = AbortSignal.any([...given, this.#stop.signal, this.#erasing.signal]);
     const streams = this.#readings.streamsOf(model, request.stream);
     const bundle = await registryOf(this.#options.config).open(model);
     const { card } = bundle;

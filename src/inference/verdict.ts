@@ -221,13 +221,19 @@ export class VerdictTracker {
       larger.set(this.#rows);
       this.#rows = larger;
     }
-    for (; this.#count < count; this.#count++) {
-      const row = this.#count * stride;
-      this.#rows[row + at.sequence] = -1;
-      this.#rows[row + at.label] = -1;
-      this.#rows[row + at.publishedVerdict] = -1;
-      this.#rows[row + at.publishedLabel] = -1;
-    }
+    for (; this.#count < count; this.#count++) this.#clear(this.#count);
+  }
+
+  #clear(index: number): void {
+    const row = index * stride;
+    this.#rows.fill(0, row, row + stride);
+    for (const column of ["sequence", "label", "publishedVerdict", "publishedLabel"] as const)
+      this.#rows[row + at[column]] = -1;
+  }
+
+  /** Forgets how sources stand: they are no more. */
+  forget(sources: readonly number[]): void {
+    for (const index of sources) if (index < this.#count) this.#clear(index);
   }
 
   /** The state of all sources. */

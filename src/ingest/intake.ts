@@ -180,6 +180,11 @@ export class Intake {
     return { stream: this.name, first: this.#first, boot: clock.bootId, wallOffset };
   }
 
+  /** Erases sources: their names go, and what comes of them from now on is of new ones. @returns the indexes that they had */
+  eraseSources(isGone: (source: Source) => boolean): number[] {
+    return this.#sources.erase(isGone);
+  }
+
   /** The journal has the first `count` sources. */
   markStored(count: number): void {
     this.#sources.markStored(count);

@@ -1,5 +1,5 @@
 import { TidegateError } from "../base/errors.ts";
-import type { Source } from "../base/frame.ts";
+import { erasedSource, isErasedSource, type Source } from "../base/frame.ts";
 
 /** What one topic stands for in a stream. Whoever routes keeps it, so that a topic is looked up once. */
 export type Origin = {
@@ -25,7 +25,9 @@ export class SourceTable {
     this.#stream = stream;
     this.#limit = limit;
     this.#sources = [...sources];
-    this.#indexOf = new Map(sources.map((source, index) => [keyOf(source), index]));
+    this.#indexOf = new Map(
+      sources.flatMap((source, index) => (isErasedSource(source) ? [] : [[keyOf(source), index] as const])),
+    );
     this.#stored = sources.length;
   }
 
@@ -43,13 +45,23 @@ export class SourceTable {
     this.#stored = Math.max(this.#stored, Math.min(count, this.#sources.length));
   }
 
+  /** Erases sources: what comes of one from now on is a source of its own. @returns the indexes that they had */
+  erase(isGone: (source: Source) => boolean): number[] {
+    return this.#sources.flatMap((source, index) => {
+      if (isErasedSource(source) || !isGone(source)) return [];
+      this.#indexOf.delete(keyOf(source));
+      this.#sources[index] = erasedSource;
+      return [index];
+    });
+  }
+
   /** @throws TidegateError SOURCES_TOO_MANY */
   indexOf(origin: Origin): number {
-    if (origin.index >= 0) return origin.index;
+    if (origin.index >= 0 && !isErasedSource(this.#sources[origin.index] ?? {})) return origin.index;
     const key = keyOf(origin.source);
     let index = this.#indexOf.get(key);
     if (index === undefined) {
-      if (this.#sources.length >= this.#limit)
+      if (this.#indexOf.size >= this.#limit)
         throw new TidegateError("SOURCES_TOO_MANY", { stream: this.#stream, limit: this.#limit });
       index = this.#sources.push(origin.source) - 1;
       this.#indexOf.set(key, index);

@@ -144,6 +144,18 @@ export class Pipeline {
     }
   }
 
+  /** Forgets sources and what their windows hold, giving nothing of it. @param sources  indexes; null: all */
+  forget(sources: readonly number[] | null): void {
+    for (let slot = 0; slot < this.#slots.end; slot++) {
+      const source = this.#slots.sourceAt(slot);
+      if (source < 0 || (sources !== null && !sources.includes(source))) continue;
+      this.#options.observer?.restart(source);
+      // A snapshot has the numbers of free slots, too.
+      this.#slots.clear(slot);
+      this.#slots.remove(slot);
+    }
+  }
+
   /** The lowest sequence number that a window still to come may carry: of an open cell, or of a reading that waits. */
   get openFrom(): number {
     let oldest = Number.POSITIVE_INFINITY;

@@ -56,6 +56,11 @@ export class UplinkLane {
     return this.#segments[0]?.floor ?? 0;
   }
 
+  /** Entries that wait and are to go nowhere any more: what was sent already is beyond reach. */
+  drop(isGone: (entry: OwedEntry) => boolean): void {
+    for (const segment of this.#segments) segment.drop(isGone);
+  }
+
   get loaded(): readonly OwedEntry[] {
     return this.#segments.flatMap(({ loaded }) => loaded);
   }

@@ -91,6 +91,12 @@ export class UplinkSegment {
     return entries.length > 0;
   }
 
+  /** Entries that wait and are to go nowhere any more. */
+  drop(isGone: (entry: OwedEntry) => boolean): void {
+    this.#window = this.#window.filter((entry) => !isGone(entry));
+    this.#windowBytes = bytesOf(this.#window);
+  }
+
   /** The next parcel of a stream that has none under way; null when there is nothing to send. */
   take(maxBytes: number, maxLines: number): Parcel | null {
     const first = this.#window.find(({ stream }) => !this.#flying.has(stream));

@@ -2,6 +2,7 @@ import { reasonOf } from "../base/errors.ts";
 import type { Component } from "../base/lifecycle.ts";
 import { encodeBatch, newToken } from "./batch.ts";
 import { maxLines } from "./batch-head.ts";
+import type { OwedEntry } from "./owed-source.ts";
 import { isProven, parseReceipt, type Receipt } from "./receipt.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { fleetTopics } from "./topics.ts";
@@ -71,6 +72,11 @@ export class Uplink implements Component {
     this.#wakes++;
     for (const lane of this.#lanes) lane.isDry = false;
     this.#run();
+  }
+
+  /** Entries that wait are to go nowhere any more; batches under way are beyond reach. */
+  drop(isGone: (entry: OwedEntry) => boolean): void {
+    for (const lane of this.#lanes) lane.drop(isGone);
   }
 
   get state() {

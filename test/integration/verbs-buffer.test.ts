@@ -2,6 +2,9 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store } from "../../src/buffer/store.ts";
+import { openKeyRing } from "../../src/crypto/key-ring.ts";
+import { openDocument } from "../../src/crypto/signed-document.ts";
+import type { SignedReceipt } from "../../src/gateway/erasures.ts";
 import { frame, startTs } from "../support/frames.ts";
 import { jsonOf, type Ran, Site, shell } from "./verbs-fixture.ts";
 
@@ -114,6 +117,33 @@ describe("tidegate buffer, without a daemon", () => {
     expect((await site.run(...words, "--from", "yesterday")).code).toBe(64);
     expect((await site.run(...words, "--from", "2026-01-02", "--to", "2026-01-01")).code).toBe(64);
     expect((await site.run(...words, "--format", "xml")).code).toBe(64);
+  });
+
+  it("erases a source for good, and gives a receipt that its key has signed", async () => {
+    site.store({ frames: [frame("env", 0, 10)], sources });
+    const ran = await site.run("buffer", "erase", "--source", "m1", "--yes", "--json");
+    expect(ran.err).toBe("");
+    expect(ran.code).toBe(0);
+    const { receipt, envelope } = jsonOf<SignedReceipt>(ran);
+    expect(receipt).toMatchObject({ kind: "erase-receipt", audience: "test/gw-1", version: 1, by: ["source"] });
+    expect(receipt.erased).toEqual({ streams: 1, readings: 5, outbox: 0, deadLetters: 0 });
+    expect(receipt.notReached.length).toBeGreaterThan(2);
+    const { signer } = openKeyRing({ dataDir: site.dataDir });
+    const expected = { kind: "erase-receipt", audience: "test/gw-1", trusted: [signer.publicKey] };
+    expect(openDocument(JSON.stringify(envelope), expected).document).toEqual(receipt);
+    const left = linesOf(await site.run("buffer", "export", "--stream", "env"));
+    expect(left.map(({ source }) => source.mote)).toEqual(Array(5).fill("a,b"));
+    expect((await site.run("buffer", "erase", "--all", "--yes")).out).toContain("Erased 5 readings");
+  });
+
+  it("erases nothing that was not named, nor without being told twice", async () => {
+    site.store({ frames: [frame("env", 0, 10)], sources });
+    for (const words of [[], ["--all", "--stream", "env"], ["--stream", "enw"], ["--before", "yesterday"]])
+      expect((await site.run("buffer", "erase", ...words, "--yes")).code).toBe(64);
+    const ran = await site.run("buffer", "erase", "--all");
+    expect(ran.code).toBe(64);
+    expect(ran.err).toContain("--yes");
+    expect(linesOf(await site.run("buffer", "export", "--stream", "env"))).toHaveLength(10);
   });
 
   it("says to try again (75) while another process has the data directory and no daemon answers", async () => {

@@ -1,6 +1,8 @@
 import * as z from "zod";
 import { TidegateError } from "../../base/errors.ts";
+import type { ErasureRequest } from "../../buffer/erasure-request.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
+import { erasureSchema } from "../../gateway/erasures.ts";
 import type { TrainingRequest } from "../../gateway/trainings.ts";
 import type { Gateway } from "../../gateway.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
@@ -28,6 +30,17 @@ export function controlHandlers(daemon: {
         if (signal.aborted) return;
         for (const line of lines) await emit(line);
       }
+    },
+    "buffer.erase": async (params) => {
+      const request = parse("buffer.erase", erasureSchema, params) as ErasureRequest;
+      // What waits for its commit was received before: it goes, too.
+      const gateway = daemon.gateway();
+      await gateway.flush();
+      const signed = await gateway.erasures.erase(request);
+      const { erased: detail, version } = signed.receipt;
+      const entry = { what: "erase", outcome: "done", name: "buffer.erase", by: ["site"] } as const;
+      await gateway.trust.audit.append({ ...entry, detail: { ...detail, receipt: version } });
+      return signed;
     },
     "training.train": async (params, { emit, signal }) =>
       daemon.gateway().trainings.train({

@@ -45,6 +45,21 @@ describe("damage", () => {
     expect(readAll(store).map(([n]) => n)).toEqual(sequence(20, 40));
   });
 
+  it.each(["count = 19", "count = 21", "from_ts = from_ts + 1", "to_ts = to_ts - 1"])(
+    "a piece whose row was changed beside its body (%s) is set apart and counted",
+    (what) => {
+      const dir = newFolder();
+      const before = openStore({ dir });
+      before.commit(commitOf([frameAt(0, 20)]));
+      before.commit(commitOf([frameAt(20, 20)]));
+      closeStore(before);
+      change(dir, `UPDATE piece SET ${what} WHERE id = (SELECT min(id) FROM piece)`);
+      const store = openStore({ dir });
+      expect(readAll(store).map(([n]) => n)).toEqual(sequence(20, 40));
+      expect(store.stats().quarantined).toBe(1);
+    },
+  );
+
   it("an item of the outbox that does not open does not hold up its lane", () => {
     const dir = newFolder();
     const before = openStore({ dir });
