@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { type Component, Lifecycle, Together, within } from "./base/lifecycle.ts";
 import type { Commit } from "./buffer/commit.ts";
-import { Journal } from "./buffer/journal.ts";
+import type { Journal } from "./buffer/journal.ts";
 import type { ModelUpdates } from "./control/model-updates.ts";
 import type { Aggregator } from "./gateway/aggregator.ts";
 import { Brake } from "./gateway/brake.ts";
@@ -11,7 +11,8 @@ import type { Collector } from "./gateway/collector.ts";
 import { gatewayCommands } from "./gateway/command-table.ts";
 import { commitPath } from "./gateway/commit-path.ts";
 import type { Committer } from "./gateway/committer.ts";
-import { Erasures, forgetRunning } from "./gateway/erasures.ts";
+import { type Erasures, gatewayErasures } from "./gateway/erasures.ts";
+import { gatewayJournal } from "./gateway/gateway-journal.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { formerFilters, rememberFilters, resultsLink, siteFilters, siteLink } from "./gateway/links.ts";
 import { modelDelivery } from "./gateway/model-delivery.ts";
@@ -80,20 +81,8 @@ export class Gateway implements Component {
       parts: daemonParts,
       onChange: (change) => log.info(change, "health changed"),
     });
-    this.journal = new Journal({
-      dir: config.gateway.dataDir,
-      storageRoot: keys.storageRoot,
-      streams: Object.entries(config.streams).map(([name, { fields, keep }]) => ({
-        name,
-        fields: Object.keys(fields),
-        keep,
-      })),
-      limits: config.buffer,
-      blockReadings: config.buffer.blockReadings,
-      log,
-      onEvent: ({ event }) => {
-        if (event === "set-aside") this.#isNewLife = true;
-      },
+    this.journal = gatewayJournal(config, keys.storageRoot, log, () => {
+      this.#isNewLife = true;
     });
     this.#cloud = CloudSide.of({
       ...options,
@@ -127,13 +116,8 @@ export class Gateway implements Component {
       onCrowded: (isCrowded) => this.#brake.set("models", isCrowded),
     });
     this.#snapshots = new Snapshots(this.#scheduler, clock);
-    this.erasures = new Erasures({
-      ...{ fleet: config.gateway.fleet, gateway: config.gateway.id, signer: keys.signer, journal: this.journal, log },
-      forget: async (request) => {
-        forgetRunning(request, { paths: this.#paths.values(), snapshots: this.#snapshots, cloud: this.#cloud });
-        await this.trainings.erase(request);
-      },
-    });
+    const memory = () => ({ paths: this.#paths.values(), snapshots: this.#snapshots, cloud: this.#cloud });
+    this.erasures = gatewayErasures({ ...options, journal: this.journal, trainings: () => this.trainings, memory });
     this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host, health: this.health });
     this.#models = new LiveModels({
       registry: registryOf(config),
@@ -366,11 +350,8 @@ export class Gateway implements Component {
     }
     this.#collector?.touch();
     this.#committer?.wake();
-    watchCertificates(
-      this.health,
-      { site: this.#site?.state, cloud: this.#cloud?.state.link },
-      this.#options.clock.now(),
-    );
+    const links = { site: this.#site?.state, cloud: this.#cloud?.state.link };
+    watchCertificates(this.health, links, this.#options.clock.now());
   }
 
   #takeSnapshot(path: StreamPath, isForced = false): void {

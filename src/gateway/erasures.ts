@@ -2,6 +2,7 @@ import * as z from "zod";
 import { isErasedSource, renderSource, type Source } from "../base/frame.ts";
 import type { Log } from "../base/log.ts";
 import { type Erasure, type ErasureFacts, type ErasureRequest, isErasedItem } from "../buffer/erasure-request.ts";
+import type { Config } from "../config/config.ts";
 import type { Envelope } from "../crypto/envelope.ts";
 import { type SignedDocument, signDocument } from "../crypto/signed-document.ts";
 import type { Signer } from "../crypto/signing.ts";
@@ -125,8 +126,26 @@ export type RunningParts = {
   readonly cloud: Pick<CloudSide, "drop"> | null;
 };
 
+/** The erasures of a running gateway. */
+export function gatewayErasures(parts: {
+  readonly config: Config;
+  readonly keys: { readonly signer: Signer };
+  readonly log: Log;
+  readonly journal: ErasuresOptions["journal"];
+  trainings(): { erase(request: ErasureRequest): Promise<void> };
+  memory(): RunningParts;
+}): Erasures {
+  const { config, keys, log, journal } = parts;
+  const { fleet, id: gateway } = config.gateway;
+  const forget = async (request: ErasureRequest) => {
+    forgetRunning(request, parts.memory());
+    await parts.trainings().erase(request);
+  };
+  return new Erasures({ fleet, gateway, signer: keys.signer, journal, log, forget });
+}
+
 /** Forgets what a running gateway has in memory of what is being erased. */
-export function forgetRunning(request: ErasureRequest, { paths, snapshots, cloud }: RunningParts): void {
+function forgetRunning(request: ErasureRequest, { paths, snapshots, cloud }: RunningParts): void {
   const { stream, source, before } = request;
   snapshots.dropAll();
   const isGone = (of: Source) => !isErasedSource(of) && (source === undefined || renderSource(of) === source);
