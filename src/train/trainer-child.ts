@@ -44,7 +44,7 @@ const stopMs = 15_000;
  */
 export const frugal = {
   flags: ["--max-semi-space-size=1", "--optimize-for-size"],
-  environment: { MALLOC_MMAP_THRESHOLD_: "262144" },
+  environment: { MALLOC_MMAP_THRESHOLD_: "262144", MALLOC_TRIM_THRESHOLD_: "131072", MALLOC_ARENA_MAX: "1" },
 } as const;
 
 const noHead = { id: 0, model: 0, count: 0, width: 0 };
