@@ -93,11 +93,10 @@ export class Gateway implements Component {
       },
     });
     this.trust = new Trust({
-      ...{ config, journal: this.journal, clock, log, commands: gatewayCommands(this) },
-      cloud: () => this.#cloud,
+      ...{ ...options, journal: this.journal, cloud: () => this.#cloud, commands: gatewayCommands(this) },
       drops: () => lossesOf(this.#paths.values()),
     });
-    this.#cloud?.add(this.trust);
+    for (const part of this.trust.parts) this.#cloud?.add(part);
     this.#host = new ModelHost({ ...config.models, clock, log });
     this.#brake = new Brake({ pause: () => this.#site?.pause(), resume: () => this.#site?.resume(), log });
     this.#scheduler = new Scheduler({

@@ -1,15 +1,31 @@
+import { reasonOf } from "../base/errors.ts";
 import { configJsonSchema } from "../config/json-schema.ts";
-import { loadConfig } from "../config/load.ts";
+import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { defineAcl } from "./config/acl.ts";
 import { differences, valueLines, writtenValues } from "./config/effective-values.ts";
+import { readOverlayInForce } from "./config/overlay-access.ts";
+import { defineRemote } from "./config/remote.ts";
 import { setInFile } from "./config/set-in-file.ts";
 import { unsetInFile } from "./config/unset-in-file.ts";
 import { configFile, loadFor } from "./load-configuration.ts";
-import { answer, configOption, type Define, jsonOption } from "./verb.ts";
+import { answer, configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
 type Options = { config?: string; json?: boolean };
 
+/** With what came from afar, where this user may see it; else without, and said. */
+async function loadInForce(io: Io, options: Options): Promise<LoadedConfig> {
+  const own = loadFor(io, options);
+  try {
+    const overlay = await readOverlayInForce(io, own);
+    return overlay === null ? own : loadFor(io, options, {}, overlay);
+  } catch (thrown) {
+    io.err(`What came from afar is not shown: ${reasonOf(thrown)}`);
+    return own;
+  }
+}
+
 export const define: Define = (command, io) => {
+  defineRemote(command, io);
   const print = (value: unknown) => io.out(JSON.stringify(value));
 
   command
@@ -18,10 +34,10 @@ export const define: Define = (command, io) => {
     .argument("[path]", "a key or a section, such as buffer.commitMaxDelay or streams.env")
     .option(...configOption)
     .option(...jsonOption)
-    .option("--origin", "tell where each value comes from: default, profile, file or environment")
+    .option("--origin", "tell where each value comes from: default, profile, file, environment or remote")
     .addHelpText("after", "\nExample: tidegate config get buffer --origin")
-    .action((path: string | undefined, options: Options & { origin?: boolean }) => {
-      const values = writtenValues(loadFor(io, options), path);
+    .action(async (path: string | undefined, options: Options & { origin?: boolean }) => {
+      const values = writtenValues(await loadInForce(io, options), path);
       if (!options.json) for (const line of valueLines(values, options.origin === true)) io.out(line);
       else if (options.origin) print(values.byPath);
       else print(values.tree);
@@ -88,12 +104,14 @@ export const define: Define = (command, io) => {
     .command("diff")
     .description("what differs from another file, or from the defaults of this device (exit 1 when something does)")
     .argument("[file]", "the other configuration; without it: the defaults")
+    .option("--remote", "what came from afar changes here")
     .option(...configOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate config diff ./new.yaml")
-    .action((other: string | undefined, options: Options) => {
+    .action(async (other: string | undefined, options: Options & { remote?: boolean }) => {
       const here = loadFor(io, options);
-      const there = other === undefined ? null : loadConfig({ file: other, env: io.env });
+      const inForce = options.remote ? await loadInForce(io, options) : null;
+      const there = other === undefined ? inForce : loadConfig({ file: other, env: io.env });
       const found = differences(here, there);
       if (options.json) print({ file: here.file, other: other ?? null, differences: found });
       else

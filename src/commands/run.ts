@@ -1,5 +1,8 @@
 import { systemClock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
+import type { Tree } from "../config/layers.ts";
+import { Twin } from "../control/twin.ts";
+import { TwinStore } from "../control/twin-store.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
 import { bindMachine } from "../crypto/machine.ts";
 import { createLog } from "../ops/log.ts";
@@ -20,8 +23,8 @@ export const define: Define = (command, io) => {
       "\nExample: tidegate run --config ./tidegate.yaml\nSIGHUP reads the configuration again; SIGTERM drains and ends.",
     )
     .action(async (options: { config?: string }) => {
-      const load = () => loadFor(io, options);
-      const { config, file, profile } = load();
+      const load = (remote: Tree | null) => loadFor(io, options, {}, remote);
+      const { config, file, profile } = load(null);
       const log = createLog({ level: config.gateway.logLevel });
       const { dataDir } = config.gateway;
       const credentialsDir = io.env.CREDENTIALS_DIRECTORY;
@@ -34,8 +37,11 @@ export const define: Define = (command, io) => {
           "keys made: back them up with `tidegate keys backup`, or the data die with this disk",
         );
       log.info({ file, profile: profile.name, version: packageVersion(), node: process.version }, "starting");
+      const store = new TwinStore(dataDir, keys.storageRoot);
+      const twin = new Twin({ store, load, clock: systemClock, log });
+      await twin.begin();
       const daemon = new Daemon({
-        load,
+        twin,
         place,
         keys,
         version: packageVersion(),

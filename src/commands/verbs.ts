@@ -28,7 +28,11 @@ export const verbs: readonly Verb[] = [
     summary: "new | show | rotate | retire | token | adopt | backup | restore",
     load: () => import("./keys.ts"),
   },
-  { name: "config", summary: "get | set | unset | validate | diff | acl | schema", load: () => import("./config.ts") },
+  {
+    name: "config",
+    summary: "get | set | unset | validate | diff | push | reset-remote | acl | schema",
+    load: () => import("./config.ts"),
+  },
   { name: "policy", summary: "show | test (who may change what from afar)", load: () => import("./policy.ts") },
   { name: "audit", summary: "ls | verify (what was decided)", load: () => import("./audit.ts") },
   { name: "diag", summary: "collect (a support bundle without secrets)", load: () => import("./diag.ts") },

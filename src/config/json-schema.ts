@@ -34,7 +34,7 @@ function schemaOf(schema: z.ZodType): JsonSchema {
     description: meta.doc,
     ...formOf(meta),
     ...(meta.default === undefined ? {} : { default: meta.default }),
-    ...(meta.remote ? { "x-remote": true } : {}),
+    ...(meta.remote ? { "x-remote": meta.remote } : {}),
   };
 }
 

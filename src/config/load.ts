@@ -22,7 +22,7 @@ import { streamSchema } from "./stream-schema.ts";
 import { mapLeaves, renderPath } from "./walk.ts";
 
 /** Where a value comes from, weakest first. */
-export type Origin = "default" | "profile" | "file" | "environment" | "flag";
+export type Origin = "default" | "profile" | "file" | "environment" | "remote" | "flag";
 
 export type LoadedConfig = {
   readonly config: Config;
@@ -35,6 +35,8 @@ export type LoadedConfig = {
 export type LoadOptions = {
   readonly file?: string;
   readonly env?: Environment;
+  /** The overlay that was signed from afar. Its rules (`overlayNeeds`) are for whoever takes it to have seen to. */
+  readonly remote?: Tree | null;
   /** Values by path: `{"gateway.dataDir": "/tmp/x"}`. */
   readonly flags?: Readonly<Record<string, unknown>>;
   /** The file's text, when it does not come from `file`. */
@@ -49,7 +51,8 @@ export const defaultFile = "/etc/tidegate/tidegate.yaml";
 const packagedModels = resolve(import.meta.dirname, "../../models");
 
 /**
- * Loads the configuration: schema default < device profile < file < `TIDEGATE_A__B` environment < flags.
+ * Loads the configuration: schema default < device profile < file < `TIDEGATE_A__B` environment < signed remote
+ * overlay < flags.
  * @throws TidegateError CONFIG_INVALID with every fault (`Fault[]`) in facts.faults; CONFIG_MISSING, FILE_UNREADABLE,
  * SYSTEM_UNSUPPORTED
  */
@@ -61,16 +64,18 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const { written, finder } = parseFile(file, options.text ?? readConfigText(file), setters);
   const environment = environmentLayer(env, written);
   for (const [path, variable] of environment.setters) setters.set(path, variable);
+  mapLeaves(options.remote ?? {}, (_, __, path) => setters.set(renderPath(path), "the remote overlay"));
   for (const path of Object.keys(options.flags ?? {})) setters.set(path, "the command line");
   const flags = flagLayer(options.flags ?? {});
   const faults: Fault[] = [...environment.faults];
 
-  const profile = chooseProfile([flags, environment.layer, written], finder, faults);
+  const profile = chooseProfile([flags, options.remote ?? {}, environment.layer, written], finder, faults);
   const baseDir = options.baseDir ?? dirname(resolve(file));
   const layers: readonly [Origin, Tree, string][] = [
     ["profile", profileLayer(profile), baseDir],
     ["file", written, baseDir],
     ["environment", environment.layer, process.cwd()],
+    ["remote", options.remote ?? {}, baseDir],
     ["flag", flags, process.cwd()],
   ];
   const origins = new Map<string, Origin>();

@@ -3,8 +3,8 @@ import * as z from "zod";
 /** What is said once about an option beside its zod schema: docs, JSON Schema, sample and policy are derived from it. */
 export type OptionMeta = {
   readonly doc: string;
-  /** May a signed remote overlay change it? Containers: their leaves decide. */
-  readonly remote: boolean;
+  /** May a signed remote overlay change it? `guarded`: with two signers. Containers: their leaves decide. */
+  readonly remote: boolean | "guarded";
   /** How the type is called in the docs: "duration", "one of all, change, alarm" … */
   readonly type: string;
   /** Range or form that values must keep to, for the docs. */
@@ -50,7 +50,7 @@ export type Shape = Readonly<Record<string, z.ZodType>>;
 /** What every builder takes. `default` makes the option always present, `required` makes its lack a fault. */
 export type OptionWords = {
   readonly doc: string;
-  readonly remote?: boolean;
+  readonly remote?: boolean | "guarded";
   readonly default?: unknown;
   readonly required?: true;
   readonly sample?: unknown;

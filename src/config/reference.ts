@@ -28,7 +28,8 @@ Sections are merged key by key; a list replaces the list below it.
 \`KiB\`, \`MiB\`, \`GiB\`, \`TiB\`) or as a number of bytes. **Paths** in the file count from the file's folder. Where a file
 holds a secret, a plain name is looked for in \`$CREDENTIALS_DIRECTORY\` first, where systemd puts a unit's credentials.
 A section with nothing under it counts as not written. Keys marked *remote* may be changed from afar by a signed
-document, within the policy; all others only on the device.
+document, within the policy, *guarded* ones by two signers at least; all others only on the device. What came so stands
+above the environment and below the command line.
 `;
 
 /** docs/reference/configuration.md: every key with its type, range, default and meaning, and the device profiles. */
@@ -78,7 +79,12 @@ function table(keys: readonly (readonly [string, z.ZodType])[]): string {
     if (!meta) return "";
     const type = isSection(schema) ? `${meta.type}, below` : meta.type;
     const range = meta.range && !isSection(schema) ? ` (${meta.range})` : "";
-    const marks = [meta.byProfile ? "*by profile*" : "", meta.remote ? "*remote*" : ""].filter(Boolean).join(", ");
+    const marks = [
+      meta.byProfile ? "*by profile*" : "",
+      meta.remote === "guarded" ? "*guarded*" : meta.remote ? "*remote*" : "",
+    ]
+      .filter(Boolean)
+      .join(", ");
     const doc = marks ? `${meta.doc} ${marks}` : meta.doc;
     return `| \`${key}\` | ${cell(type + range)} | ${cell(defaultOf(meta))} | ${cell(doc)} |`;
   });

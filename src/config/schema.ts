@@ -38,23 +38,30 @@ const parseCron = (written: unknown): Parsed<string> =>
 const cron = <const W extends OptionWords & { default: string }>(words: W) =>
   formed<string, W>(words, cronFact, parseCron);
 
-/** What both brokers have. */
+/** What both brokers have. Whoever can change it can lead the gateway elsewhere. */
 const link = {
-  username: text({ doc: "User name.", example: "tidegate" }),
+  username: text({ remote: "guarded", doc: "User name.", example: "tidegate" }),
   passwordFile: secretPath({
+    remote: "guarded",
     doc: "File with the password; a plain name is looked for in `$CREDENTIALS_DIRECTORY` first, as for `tls.key`.",
     example: "mqtt-password",
   }),
   tls: section(
     {
-      ca: path({ doc: "Certificates (PEM) that are trusted instead of the system's.", example: "ca.pem" }),
-      cert: path({ doc: "Client certificate (PEM).", example: "client.pem" }),
-      key: secretPath({ doc: "Key of the client certificate (PEM).", example: "client-key.pem" }),
+      ca: path({
+        remote: "guarded",
+        doc: "Certificates (PEM) that are trusted instead of the system's.",
+        example: "ca.pem",
+      }),
+      cert: path({ remote: "guarded", doc: "Client certificate (PEM).", example: "client.pem" }),
+      key: secretPath({ remote: "guarded", doc: "Key of the client certificate (PEM).", example: "client-key.pem" }),
       servername: text({
+        remote: "guarded",
         doc: "Name that the broker's certificate has, when it is not the host of the URL.",
         example: "broker.example.com",
       }),
       insecureSkipVerify: flag({
+        remote: "guarded",
         doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone; every start warns of it.",
         default: false,
       }),
@@ -62,32 +69,38 @@ const link = {
     { doc: "TLS, for mqtts:." },
   ),
   clientId: text({
+    remote: "guarded",
     doc: "Client id. Absent: `{fleet}-{gateway}-site` or `-cloud`. Results go to the site by a second client, with `-results` behind it.",
     max: 128,
     example: "demo-gw-1-site",
   }),
   protocol: enumeration(["auto", "5", "3.1.1"], {
+    remote: "guarded",
     doc: "MQTT version; auto: 5, and 3.1.1 when that is refused.",
     default: "auto",
   }),
   receiveMaximum: integer({
+    remote: "guarded",
     doc: "MQTT 5: unacknowledged messages that the broker may send.",
     default: 8192,
     min: 16,
     max: 65_535,
   }),
   sessionExpiry: duration({
+    remote: "guarded",
     doc: "MQTT 5: how long the broker keeps what arrives while the gateway is away.",
     default: "7d",
     max: "49710d",
   }),
   keepalive: duration({
+    remote: "guarded",
     doc: "Longest silence before the connection is probed.",
     default: "30s",
     min: "1s",
     max: "18h",
   }),
   connectTimeout: duration({
+    remote: "guarded",
     doc: "Longest wait for the broker's answer to a connection.",
     default: "30s",
     min: "1s",
@@ -129,19 +142,35 @@ export const configSchema = z.strictObject({
     { doc: "This device.", default: {} },
   ),
   sensors: section(
-    { url: urlOf({ doc: "Its address.", required: true, sample: "mqtt://127.0.0.1:1883" }), ...link },
+    {
+      url: urlOf({ doc: "Its address.", required: true, remote: "guarded", sample: "mqtt://127.0.0.1:1883" }),
+      ...link,
+    },
     { doc: "The site's broker.", required: true },
   ),
   cloud: section(
     {
-      url: urlOf({ doc: "Its address.", required: true, example: "mqtts://broker.example.com:8883" }),
+      url: urlOf({
+        doc: "Its address.",
+        required: true,
+        remote: "guarded",
+        example: "mqtts://broker.example.com:8883",
+      }),
       ...link,
-      maxPayload: bytes({ doc: "Largest message that is sent.", default: "120KiB", min: "4KiB", max: "1MiB" }),
+      maxPayload: bytes({
+        remote: true,
+        doc: "Largest message that is sent.",
+        default: "120KiB",
+        min: "4KiB",
+        max: "1MiB",
+      }),
       dataKey: text({
+        remote: "guarded",
         doc: "Public key of the sink (X25519, 32 bytes in base64): what is sent is sealed to it. Absent: taken from what the sink announces, signed by `dataSigner`.",
         ...publicKey,
       }),
       dataSigner: text({
+        remote: "guarded",
         doc: "Public key (Ed25519, 32 bytes in base64) whose signature makes an announced data key trusted.",
         ...publicKey,
       }),
@@ -149,6 +178,7 @@ export const configSchema = z.strictObject({
     { doc: "The cloud's broker. Absent: the gateway stands alone." },
   ),
   policy: path({
+    remote: "guarded",
     doc: "File that says who may change what from afar (docs/guides/policy.md). Absent: nobody may change anything.",
     example: "policy.yaml",
   }),
@@ -224,11 +254,12 @@ export const configSchema = z.strictObject({
   training: section(
     {
       enabled: flag({
+        remote: true,
         doc: "Train, by itself, the models whose cards say how (`loss`, `target`, `train`). A new version takes over only when it is shown to be better.",
         default: true,
       }),
-      schedule: cron({ doc: "When models are trained.", default: "0 2 * * *" }),
-      jitter: duration({ doc: "Random delay.", default: "1h" }),
+      schedule: cron({ remote: true, doc: "When models are trained.", default: "0 2 * * *" }),
+      jitter: duration({ remote: true, doc: "Random delay.", default: "1h" }),
       threads: integer({
         doc: "Threads of the trainer process. Fewer than the device has cores, so that inference keeps its time.",
         default: 1,
@@ -236,6 +267,7 @@ export const configSchema = z.strictObject({
         max: 64,
       }),
       window: integer({
+        remote: true,
         doc: "Readings of a stream that are trained on: the newest.",
         default: 65_536,
         byProfile: true,
@@ -243,12 +275,14 @@ export const configSchema = z.strictObject({
         max: 10_000_000,
       }),
       minReadings: integer({
+        remote: true,
         doc: "Readings below which a stream's model is not trained.",
         default: 2_000,
         min: 10,
         max: 10_000_000,
       }),
       maxExamples: integer({
+        remote: true,
         doc: "Examples that are trained on; of more, a sample over all sources and times.",
         default: 100_000,
         min: 100,
@@ -271,13 +305,15 @@ export const configSchema = z.strictObject({
         default: "100MiB",
       }),
       maxLoad: decimal({
+        remote: true,
         doc: "Load per core, the trainer's own left out, above which training waits.",
         default: 1.5,
         min: 0.1,
         max: 100,
       }),
-      onBattery: flag({ doc: "Train while the device runs on its battery.", default: false }),
+      onBattery: flag({ remote: true, doc: "Train while the device runs on its battery.", default: false }),
       maxCelsius: decimal({
+        remote: true,
         doc: "No training above this temperature of the processor.",
         default: 75,
         byProfile: true,
@@ -302,11 +338,17 @@ export const configSchema = z.strictObject({
   ),
   control: section(
     {
+      trialWindow: duration({
+        doc: "How long a configuration that came from afar is on trial before it is compared with what was before.",
+        default: "60s",
+        min: "1s",
+        max: "1d",
+      }),
       socket: path({
         doc: "Control socket. Absent: `/run/tidegate/control.sock` where that folder is the daemon's, else `<dataDir>/control.sock`.",
         example: "/run/tidegate/control.sock",
       }),
     },
-    { doc: "How verbs talk to the running daemon.", default: {} },
+    { doc: "How verbs talk to the running daemon, and what comes from afar.", default: {} },
   ),
 });

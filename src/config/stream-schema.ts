@@ -251,7 +251,11 @@ export const streamSchema = section(
     labels,
     alarm,
     publish,
-    uplink: enumeration(["none", "results", "aggregates", "raw"], { doc: "What goes to the cloud.", default: "none" }),
+    uplink: enumeration(["none", "results", "aggregates", "raw"], {
+      doc: "What goes to the cloud: from afar no more than the policy lets out.",
+      default: "none",
+      remote: true,
+    }),
     aggregate,
     keep,
   },

@@ -9,16 +9,21 @@ import { DocumentGate } from "../control/document-gate.ts";
 import type { Policy } from "../control/policy.ts";
 import { readPolicy } from "../control/policy-text.ts";
 import { TrustedTime } from "../control/trusted-time.ts";
+import type { Twin } from "../control/twin.ts";
 import { ClockSync } from "../drivers/clock-sync.ts";
 import { readDisk } from "../drivers/host.ts";
 import { fleetTopics } from "../wire/topics.ts";
 import type { CloudPart, CloudRoute, CloudSide } from "./cloud-side.ts";
+import { twinCommands } from "./twin-commands.ts";
+import { TwinPart } from "./twin-part.ts";
 
 export type TrustOptions = {
   readonly config: Config;
+  readonly version: string;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Log;
+  readonly twin?: Twin | undefined;
   readonly cloud: () => Pick<CloudSide, "publish" | "announce"> | null;
   readonly commands: CommandTable;
   /** Readings and windows that were lost since the start, by reason. */
@@ -38,6 +43,8 @@ export class Trust implements CloudPart {
   readonly audit: AuditLog;
   readonly gate: DocumentGate;
   readonly routes: readonly CloudRoute[];
+  /** The conversation about the configuration from afar, where one is taken. */
+  readonly twin: TwinPart | null;
   readonly #options: TrustOptions;
   readonly #clockSync = new ClockSync();
   readonly #time: TrustedTime;
@@ -66,8 +73,10 @@ export class Trust implements CloudPart {
       policy: () => this.policy,
       onChallenge: () => options.cloud()?.announce(),
     });
+    this.twin = options.twin ? new TwinPart({ ...options, twin: options.twin, trust: this }) : null;
+    const table = { ...options.commands, ...(options.twin ? twinCommands(options.twin, () => this.policy) : {}) };
     this.#commands = new Commands({
-      ...{ table: options.commands, gate: this.gate, audit: this.audit, state: journal, log },
+      ...{ table, gate: this.gate, audit: this.audit, state: journal, log },
       tell: async (status) => options.cloud()?.publish(topics.commandStatus(status.id), JSON.stringify(status)),
     });
     this.routes = [
@@ -77,6 +86,11 @@ export class Trust implements CloudPart {
         onMessage: ({ topic, payload }) => void this.#commands.receive(topic.slice(topics.prefix.length + 4), payload),
       },
     ];
+  }
+
+  /** Everything here that talks with the cloud. */
+  get parts(): CloudPart[] {
+    return this.twin ? [this, this.twin] : [this];
   }
 
   /** Takes up what earlier lives knew; before anything signed is judged. */

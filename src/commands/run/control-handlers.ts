@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { TidegateError } from "../../base/errors.ts";
 import type { ErasureRequest } from "../../buffer/erasure-request.ts";
+import type { Twin } from "../../control/twin.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import { erasureSchema } from "../../gateway/erasures.ts";
 import type { TrainingRequest } from "../../gateway/trainings.ts";
@@ -11,11 +12,14 @@ import type { ControlHandler } from "../../ops/control-server.ts";
 export function controlHandlers(daemon: {
   gateway(): Gateway;
   reload(): Promise<unknown>;
+  readonly twin: Twin;
 }): Record<string, ControlHandler> {
   const journal = () => daemon.gateway().journal;
   return {
     status: async () => daemon.gateway().status(),
     reload: async () => daemon.reload(),
+    "twin.show": async () => ({ ...daemon.twin.report, overlay: daemon.twin.overlay }),
+    "twin.reset": async () => daemon.twin.reset("at the site"),
     "models.list": async () => daemon.gateway().status().models,
     "buffer.stats": async () => journal().stats(),
     "buffer.export": async (params, { emit, signal }) => {

@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { reasonOf } from "../../base/errors.ts";
 import type { BufferStats } from "../../buffer/commit.ts";
 import type { LoadedConfig } from "../../config/load.ts";
+import type { Twin } from "../../control/twin.ts";
 import type { KeyRing, KeyRingOptions } from "../../crypto/key-ring.ts";
 import { commandTransport, openSocketTransport } from "../../drivers/notify.ts";
 import { Gateway } from "../../gateway.ts";
@@ -14,10 +15,11 @@ import { askForPatience } from "../../ops/patience.ts";
 import { Doors } from "./doors.ts";
 import { KeyDesk } from "./key-desk.ts";
 import { metricSources } from "./metric-sources.ts";
+import { vitalsOf } from "./vitals.ts";
 
 export type DaemonOptions = {
   /** Reads the configuration, now and at every reload. */
-  load(): LoadedConfig;
+  readonly twin: Twin;
   /** Where the keys are, and what opens them. */
   readonly place: KeyRingOptions;
   readonly keys: KeyRing;
@@ -42,22 +44,23 @@ export class Daemon {
   #heartbeat: Heartbeat | undefined;
   #stats: BufferStats | null = null;
   #statsTimer: NodeJS.Timeout | undefined;
-  #reloading: Promise<void> = Promise.resolve();
+  #reloading: Promise<unknown> = Promise.resolve();
   #signal = new AbortController().signal;
   #config: LoadedConfig;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
-    this.#config = options.load();
+    this.#config = options.twin.load();
     this.#doors = new Doors({
       gateway: () => this.#gateway,
       reload: () => this.reload(),
+      twin: options.twin,
       openMetrics: () => this.#newMetrics(),
       keys: new KeyDesk(options.place),
       recentLog: () => options.log.recent,
       log: options.log,
     });
-    this.#gateway = this.#newGateway();
+    this.#gateway = this.#newGatewayOrWithout();
     const { socket } = takeNotifyEnvironment({ ...options.env }, process.pid);
     this.#notifier = new Notifier({
       ways: socket ? [() => openSocketTransport(socket), async () => commandTransport(socket)] : [],
@@ -90,12 +93,31 @@ export class Daemon {
   async #start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     this.#lag.start();
-    await this.#startGateway();
+    try {
+      await this.#startGateway();
+    } catch (thrown) {
+      await this.#startWithout(thrown);
+    }
     await this.#doors.open(this.#config);
     this.#beat();
     this.#statsTimer = setInterval(() => void this.#look(), statsEveryMs);
     await this.#look();
     await this.#notifier.ready(this.#gateway.health.summary);
+    this.#options.twin.attach({
+      apply: () => this.reload(),
+      vitals: () => vitalsOf(this.#gateway),
+      changed: (outcome) => void this.#gateway.trust.twin?.changed(outcome),
+    });
+  }
+
+  /** What came from afar never keeps the gateway from starting. */
+  async #startWithout(thrown: unknown): Promise<void> {
+    const { twin, log } = this.#options;
+    if (this.#signal.aborted || !(await twin.startFailed(thrown))) throw thrown;
+    log.error({ reason: reasonOf(thrown) }, "the gateway does not start with the configuration from afar: without it");
+    this.#config = twin.load();
+    this.#gateway = this.#newGateway();
+    await this.#startGateway();
   }
 
   async #startGateway(): Promise<void> {
@@ -111,20 +133,21 @@ export class Daemon {
     }
   }
 
-  /** Reads the configuration again; one that has faults is logged, and the old one stays. */
-  reload(): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reload());
-    return this.#reloading;
+  /** Reads the configuration again. @returns why the old one stays, where the new one has faults or does not start */
+  reload(): Promise<string | null> {
+    const reloaded = this.#reloading.then(() => this.#reload());
+    this.#reloading = reloaded;
+    return reloaded;
   }
 
-  async #reload(): Promise<void> {
-    const { log, load } = this.#options;
+  async #reload(): Promise<string | null> {
+    const { log, twin } = this.#options;
     let next: LoadedConfig;
     try {
-      next = load();
+      next = twin.load();
     } catch (thrown) {
       log.error({ error: thrown }, "the configuration has faults: the old one stays");
-      return;
+      return reasonOf(thrown);
     }
     const { dataDir } = this.#config.config.gateway;
     if (next.config.gateway.dataDir !== dataDir) {
@@ -133,10 +156,11 @@ export class Daemon {
         { dataDir, wanted: next.config.gateway.dataDir },
         "gateway.dataDir changes with a restart only: the old configuration stays",
       );
-      return;
+      return "gateway.dataDir changes with a restart only";
     }
     await this.#notifier.reloading("reading the configuration again");
     const before = this.#config;
+    let fault: string | null = null;
     // Sources hold their session with the broker: what arrives meanwhile waits there.
     await this.#gateway.stop(reloadDrainMs);
     this.#config = next;
@@ -147,17 +171,20 @@ export class Daemon {
       await this.#doors.open(next);
       log.info({ file: next.file }, "configuration reloaded");
     } catch (thrown) {
-      log.error({ reason: reasonOf(thrown) }, "the new configuration does not start: back to the old one");
+      fault = reasonOf(thrown);
+      log.error({ reason: fault }, "the new configuration does not start: back to the old one");
       this.#config = before;
       this.#gateway = this.#newGateway();
       await this.#startGateway();
     }
     this.#beat();
     await this.#notifier.ready(this.#gateway.health.summary);
+    return fault;
   }
 
   async stop(deadlineMs: number): Promise<void> {
     await this.#notifier.stopping("draining");
+    this.#options.twin.detach();
     await this.#reloading.catch(() => {});
     clearInterval(this.#statsTimer);
     this.#lag.stop();
@@ -180,8 +207,22 @@ export class Daemon {
     return new Metrics({ sources, log });
   }
 
+  /** A secret or a policy that an overlay names may not be there: the overlay goes, the gateway does not. */
+  #newGatewayOrWithout(): Gateway {
+    const { twin, log } = this.#options;
+    try {
+      return this.#newGateway();
+    } catch (thrown) {
+      if (twin.overlay === null) throw thrown;
+      log.error({ reason: reasonOf(thrown) }, "the configuration from afar cannot be used: it is left out");
+      twin.leaveOut();
+      this.#config = twin.load();
+      return this.#newGateway();
+    }
+  }
+
   #newGateway(): Gateway {
-    const { keys, version, clock, log, credentialsDir } = this.#options;
+    const { keys, version, clock, log, credentialsDir, twin } = this.#options;
     const observe = {
       commit: (seconds: number) => this.#doors.metrics?.observer("tidegate_commit_duration_seconds")(seconds),
       inference: (model: string, seconds: number) =>
@@ -189,7 +230,7 @@ export class Daemon {
       latency: (stream: string, seconds: number) =>
         this.#doors.metrics?.observer("tidegate_result_latency_seconds", [stream])(seconds),
     };
-    return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir, observe });
+    return new Gateway({ config: this.#config.config, keys, version, clock, log, credentialsDir, twin, observe });
   }
 
   #beat(): void {

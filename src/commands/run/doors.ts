@@ -1,6 +1,7 @@
 import { reasonOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { LoadedConfig } from "../../config/load.ts";
+import type { Twin } from "../../control/twin.ts";
 import type { Gateway } from "../../gateway.ts";
 import { ControlServer } from "../../ops/control-server.ts";
 import { HttpServer } from "../../ops/http-server.ts";
@@ -11,7 +12,8 @@ import type { KeyDesk } from "./key-desk.ts";
 
 export type DoorsOptions = {
   gateway(): Gateway;
-  reload(): Promise<void>;
+  reload(): Promise<unknown>;
+  readonly twin: Twin;
   /** Called when they are served for the first time. */
   openMetrics(): Metrics;
   readonly keys: KeyDesk;
@@ -60,11 +62,11 @@ export class Doors {
   }
 
   async #openControl(socket: string): Promise<void> {
-    const { gateway, reload, keys, recentLog, log } = this.#options;
+    const { gateway, reload, twin, keys, recentLog, log } = this.#options;
     const before = this.#control;
     if (before?.socket === socket) return;
     const diagnose = async () => ({ log: recentLog(), metrics: (await this.#metrics?.render()) ?? null });
-    const handlers = { ...controlHandlers({ gateway, reload }), ...keys.handlers, "diag.collect": diagnose };
+    const handlers = { ...controlHandlers({ gateway, reload, twin }), ...keys.handlers, "diag.collect": diagnose };
     const server = new ControlServer({ socket, handlers, log });
     try {
       await server.start();

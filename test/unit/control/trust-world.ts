@@ -7,8 +7,16 @@ import { TrustedTime } from "../../../src/control/trusted-time.ts";
 import { signDocument } from "../../../src/crypto/signed-document.ts";
 import { type Signer, signerOf } from "../../../src/crypto/signing.ts";
 
-const named = (n: number) => signerOf(new Uint8Array(32).fill(n, 0, 20));
-export const [alice, bob, cloud, mallory] = [named(1), named(2), named(3), named(4)];
+const seeds = new Map<Signer, Uint8Array>();
+function named(n: number): Signer {
+  const seed = new Uint8Array(32).fill(n, 0, 20);
+  const signer = signerOf(seed);
+  seeds.set(signer, seed);
+  return signer;
+}
+/** The secret half of one of those below. */
+export const seedOf = (signer: Signer): Uint8Array => seeds.get(signer) ?? new Uint8Array(32);
+export const [alice, bob, cloud, mallory] = [named(1), named(2), named(3), named(4)] as const;
 export const base64 = ({ publicKey }: Signer) => Buffer.from(publicKey).toString("base64");
 
 export const policyText = `

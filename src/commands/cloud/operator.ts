@@ -1,0 +1,94 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { systemClock } from "../../base/clock.ts";
+import { TidegateError } from "../../base/errors.ts";
+import { silentLog } from "../../base/log.ts";
+import { type LoadedConfig, loadConfig } from "../../config/load.ts";
+import { readKeyFile } from "../../crypto/key-file.ts";
+import { type Signer, signerOf } from "../../crypto/signing.ts";
+import { readCredentials } from "../../gateway/credentials.ts";
+import { Link } from "../../wire/link.ts";
+import type { LinkMessage, LinkSubscription } from "../../wire/link-options.ts";
+import { configFile, loadFor } from "../load-configuration.ts";
+import type { Io } from "../verb.ts";
+
+/** Options of a verb that an operator speaks to gateways with, through the cloud's broker. */
+export type OperatorOptions = {
+  readonly config?: string;
+  readonly broker?: string;
+  readonly fleet?: string;
+  readonly to: readonly string[];
+  readonly key: readonly string[];
+};
+
+export const operatorOptions = {
+  to: ["--to <gateways...>", "ids of the gateways"],
+  key: ["--key <files...>", "signing keys of those who sign (`keys new` makes one: <folder>/keys/signing.key)"],
+  broker: ["--broker <url>", "the cloud's broker (default: `cloud` of the configuration)"],
+  fleet: ["--fleet <fleet>", "fleet of the gateways (default: that of the configuration)"],
+} as const;
+
+const connectMs = 15_000;
+const maxPacket = 1 << 20;
+
+/** @throws TidegateError KEYS_ABSENT, KEY_UNREADABLE, KEY_DAMAGED */
+export function readSigners(files: readonly string[]): Signer[] {
+  const owners = [process.geteuid?.() ?? 0, 0];
+  return files.map((file) => {
+    const seed = readKeyFile(file, { owners, forbiddenMode: 0o077 });
+    if (!seed) throw new TidegateError("KEYS_ABSENT", { file });
+    return signerOf(seed);
+  });
+}
+
+/** The configuration that broker and fleet come from; one made up where the command line says both. */
+export function loadForOperator(io: Io, { config, broker, fleet }: OperatorOptions): LoadedConfig {
+  const file = configFile(io, config === undefined ? {} : { config });
+  const flags = { "cloud.url": broker, "gateway.fleet": fleet };
+  const loaded =
+    config !== undefined || broker === undefined || existsSync(file)
+      ? loadFor(io, config === undefined ? {} : { config }, flags)
+      : loadConfig({
+          text: "version: 1\nsensors: { url: mqtt://127.0.0.1 }\n",
+          env: {},
+          flags: { ...flags, "gateway.id": "operator" },
+        });
+  if (!loaded.config.cloud) throw new TidegateError("USAGE", { detail: "no cloud's broker is known: give --broker" });
+  return loaded;
+}
+
+/**
+ * Connects to the cloud's broker as an operator, whom the broker forgets afterwards.
+ * @throws TidegateError BROKER_UNREACHABLE, BROKER_REFUSED …, SECRET_UNREADABLE
+ */
+export async function visitCloud(
+  io: Io,
+  { config }: LoadedConfig,
+  subscriptions: readonly LinkSubscription[],
+  onMessage: (message: LinkMessage) => void,
+): Promise<{ link: Link; leave(): Promise<void> }> {
+  const { cloud } = config;
+  if (!cloud) throw new TidegateError("USAGE", { detail: "no cloud's broker is known: give --broker" });
+  const link = new Link({
+    name: "cloud",
+    settings: { ...cloud, sessionExpiry: 0 },
+    clientId: `operator-${randomBytes(6).toString("hex")}`,
+    credentials: readCredentials(cloud, io.env.CREDENTIALS_DIRECTORY),
+    subscriptions,
+    ack: "auto",
+    maxPacket,
+    onMessage,
+    clock: systemClock,
+    log: silentLog,
+    random: Math.random,
+  });
+  await link.start();
+  const leave = () => link.stop(5_000);
+  try {
+    await link.online(Math.min(connectMs, cloud.connectTimeout));
+  } catch (thrown) {
+    await leave();
+    throw thrown;
+  }
+  return { link, leave };
+}
