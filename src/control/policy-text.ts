@@ -11,6 +11,7 @@ import { actions, egressLevels, type Policy, roles } from "./policy.ts";
 import { contradictions } from "./policy-contradictions.ts";
 
 const maxPolicyBytes = 256 * 1024;
+const maxBrackets = 10;
 const [maxRules, maxPrincipals, maxKeys, maxPatterns] = [256, 256, 8, 64];
 
 const pattern = z.string().regex(/^[A-Za-z0-9_*-]{1,64}$/, "expected a name, with * for any run of characters");
@@ -73,6 +74,8 @@ export function parsePolicy(text: string, name = "policy"): Policy {
     new TidegateError("POLICY_INVALID", { file: name, count: faults.length, faults });
   const whole = (message: string): Fault => ({ path: "", line: 1, column: 1, message });
   if (Buffer.byteLength(text) > maxPolicyBytes) throw invalid([whole(`is larger than ${maxPolicyBytes} bytes`)]);
+  // The parser's time doubles with each level of keys that are themselves collections: a policy needs four levels.
+  if (bracketDepth(text) > maxBrackets) throw invalid([whole(`is nested more than ${maxBrackets} brackets deep`)]);
   let finder: FaultFinder;
   let written: unknown;
   try {
@@ -129,6 +132,16 @@ export function parsePolicy(text: string, name = "policy"): Policy {
     egress: egress ?? null,
     hash: hash("sha256", text, "hex"),
   };
+}
+
+/** The most brackets that are open at once; those in texts count, too: a policy has none there. */
+function bracketDepth(text: string): number {
+  let [depth, most] = [0, 0];
+  for (const character of text) {
+    if (character === "{" || character === "[") most = Math.max(most, ++depth);
+    else if (character === "}" || character === "]") depth = Math.max(0, depth - 1);
+  }
+  return most;
 }
 
 /** @throws TidegateError FILE_UNREADABLE, POLICY_INVALID */

@@ -57,7 +57,9 @@ async function openWorld(trialWindow = "1s") {
   const verb = (...words: string[]) => tidegate(...words, "--config", file);
   const inForce = async (path: string) =>
     (jsonOf(await verb("config", "get", path, "--origin", "--json")) as Record<string, unknown>)[path];
-  return { broker, daemon, push, republish, report, verb, inForce, keyFiles };
+  type Shown = { overlay: { streams?: { env: { alarm: { onAfter: number } } } } | null };
+  const onAfter = async () => (await daemon.ask<Shown>("twin.show")).overlay?.streams?.env.alarm.onAfter;
+  return { onAfter, broker, daemon, push, republish, report, verb, inForce, keyFiles };
 }
 
 /** While it starts anew it has no link to tell of. */
@@ -100,10 +102,10 @@ describeReal("a configuration from afar", () => {
     await expect.poll(() => report()?.last).toMatchObject({ outcome: "reset", reason: "at the site" });
     await republish(first);
     expect(await inForce("streams.env.alarm.onAfter")).toEqual({ value: 1, origin: "default" });
-  }, 60_000);
+  }, 120_000);
 
   it("goes back by itself when the gateway loses its broker, or does not start with it", async () => {
-    const { daemon, push, report, inForce } = await openWorld("2s");
+    const { daemon, push, report, onAfter } = await openWorld("2s");
     await push({ sensors: { url: "mqtt://127.0.0.1:1" } }, [alice, bob]);
     const lost = { version: 1, outcome: "reverted", reason: "the site's broker is lost" };
     await expect.poll(() => report()?.last, { timeout: 20_000 }).toMatchObject(lost);
@@ -114,11 +116,11 @@ describeReal("a configuration from afar", () => {
     await backOnline(daemon);
     await push({ policy: "not-there.yaml" }, [bob, alice]);
     await expect.poll(() => report()?.last, { timeout: 20_000 }).toMatchObject({ version: 3, outcome: "reverted" });
-    expect(await inForce("policy")).toMatchObject({ origin: "file" });
-  }, 60_000);
+    expect(await onAfter()).toBeUndefined();
+  }, 120_000);
 
   it("is given two starts when the gateway dies on trial, then goes back; never keeps it from starting", async () => {
-    const { daemon, push, report, inForce } = await openWorld("1h");
+    const { daemon, push, report, onAfter } = await openWorld("1h");
     const guarded = { streams: { env: { alarm: { onAfter: 7 } } }, sensors: { username: "u", passwordFile: "pw" } };
     await push(guarded, [alice, bob]);
     await expect.poll(() => report()?.last, { timeout: 20_000 }).toMatchObject({ version: 1, outcome: "reverted" });
@@ -127,12 +129,12 @@ describeReal("a configuration from afar", () => {
     await expect.poll(() => report()?.applied, { timeout: 20_000 }).toMatchObject({ version: 2 });
     await daemon.kill();
     await daemon.start({ isConnected: false });
-    expect(await inForce("streams.env.alarm.onAfter")).toMatchObject({ value: 7 });
+    expect(await onAfter()).toBe(7);
     await daemon.kill();
     await daemon.start();
     const given = { version: 2, outcome: "reverted", reason: "it did not survive 2 starts" };
     await expect.poll(() => report()?.last, { timeout: 20_000 }).toMatchObject(given);
-    expect(await inForce("streams.env.alarm.onAfter")).toMatchObject({ value: 1 });
+    expect(await onAfter()).toBeUndefined();
 
     await push(guarded, [alice, bob]);
     await expect.poll(() => report()?.applied, { timeout: 20_000 }).toMatchObject({ version: 3 });
@@ -142,7 +144,7 @@ describeReal("a configuration from afar", () => {
     await daemon.start();
     await expect.poll(() => report()?.last, { timeout: 20_000 }).toMatchObject({ version: 3, outcome: "reverted" });
     expect(report()?.last?.reason).toContain("pw");
-  }, 60_000);
+  }, 120_000);
 
   it("is pushed, dry or not, by an operator's verb", async () => {
     const { verb, daemon, keyFiles } = await openWorld();
@@ -176,5 +178,5 @@ describeReal("a configuration from afar", () => {
     );
     expect(jsonOf(stranger)).toEqual([{ gateway: "gw-1", outcome: "refused", reason: "unknown-key" }]);
     expect(await verb("audit", "verify")).toMatchObject({ code: 0 });
-  }, 90_000);
+  }, 120_000);
 });

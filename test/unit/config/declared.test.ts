@@ -64,7 +64,7 @@ describe("the sample file", () => {
     const left = /^ +(columns|delimiter|threads|maxBatch|providers|commitMaxDelay|maxCelsius):.*$/gm;
     const bare = load(sample, { env }).config;
     const set = load(uncommented.replaceAll(left, ""), { env }).config;
-    expect({ ...set, control: {}, cloud: undefined }).toMatchObject({ ...bare, streams: {}, sensors: {} });
+    expect({ ...set, cloud: undefined }).toMatchObject({ ...bare, streams: {}, sensors: {} });
     for (const key of ["alarm", "publish", "aggregate", "keep", "maxPayload", "maxSources", "normalize"] as const)
       expect(set.streams.env?.[key]).toEqual(bare.streams.env?.[key]);
     expect(set.sensors).toMatchObject({ ...bare.sensors });

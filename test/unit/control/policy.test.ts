@@ -101,6 +101,8 @@ describe("a policy", () => {
     ["- a", "", "expected"],
     ["version: 2", "version", "version 1"],
     ["a: &a [*a]", "a", ""],
+    // With 70 of them the parser would take longer than anyone waits.
+    [`principals: &p ${"{".repeat(70)}&a}`, "", "nested"],
   ])("tells what is wrong with %.60s", (text, path, message) => {
     const faults = faultsOf(text);
     expect(faults.map((fault) => fault.path)).toContain(path);
