@@ -8,6 +8,7 @@ import { defineRemote } from "./config/remote.ts";
 import { setInFile } from "./config/set-in-file.ts";
 import { unsetInFile } from "./config/unset-in-file.ts";
 import { configFile, loadFor } from "./load-configuration.ts";
+import { loadGateway } from "./run/load-gateway.ts";
 import { answer, configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
 type Options = { config?: string; json?: boolean };
@@ -90,7 +91,7 @@ export const define: Define = (command, io) => {
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate config validate ./tidegate.yaml")
     .action(async (file: string | undefined, options: Options) => {
-      const loaded = loadFor(io, file === undefined ? options : { config: file });
+      const loaded = loadGateway(io, file === undefined ? options : { config: file });
       const { modelFaults } = await import("./config/model-faults.ts");
       await modelFaults(loaded);
       const { gateway, streams } = loaded.config;

@@ -7,8 +7,8 @@ import { openKeyRing } from "../crypto/key-ring.ts";
 import { bindMachine } from "../crypto/machine.ts";
 import { createLog } from "../ops/log.ts";
 import { keyPlace } from "./keys/passphrase.ts";
-import { loadFor } from "./load-configuration.ts";
 import { Daemon } from "./run/daemon.ts";
+import { loadGateway } from "./run/load-gateway.ts";
 import { configOption, type Define } from "./verb.ts";
 import { packageVersion } from "./version.ts";
 
@@ -23,7 +23,7 @@ export const define: Define = (command, io) => {
       "\nExample: tidegate run --config ./tidegate.yaml\nSIGHUP reads the configuration again; SIGTERM drains and ends.",
     )
     .action(async (options: { config?: string }) => {
-      const load = (remote: Tree | null) => loadFor(io, options, {}, remote);
+      const load = (remote: Tree | null) => loadGateway(io, options, remote);
       const { config, file, profile } = load(null);
       const log = createLog({ level: config.gateway.logLevel });
       const { dataDir } = config.gateway;
