@@ -98,17 +98,19 @@ const cbor: Target = {
     encodeHead(head as unknown as Parameters<typeof encodeHead>[0]),
   ],
   read(bytes) {
-    for (const read of [(b: Uint8Array) => decodeCbor(b, { maxDepth: 8, maxItems: 1_000 }), decodeHead])
+    const limits = { maxDepth: 8, maxItems: 1_000 };
+    const [isTaken] = [(input: Uint8Array) => decodeCbor(input, limits), decodeHead].map((read) => {
       try {
-        const value = read(bytes);
-        if (depthOf(value) > 12) throw new Unsound("it is deeper than was allowed");
-        if (read === decodeHead) return true;
+        if (depthOf(read(bytes)) > limits.maxDepth + 1) throw new Unsound("it is deeper than was allowed");
+        return true;
       } catch (thrown) {
         if (thrown instanceof Unsound || !(thrown instanceof Error)) throw thrown;
         if (thrown instanceof RangeError || thrown instanceof TypeError || thrown instanceof ReferenceError)
           throw new Unsound(`it failed with ${thrown.stack}`);
+        return false;
       }
-    return false;
+    });
+    return isTaken === true;
   },
 };
 
