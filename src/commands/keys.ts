@@ -6,6 +6,7 @@ import { describeKeys, handOver, type KeyDescriptions } from "./keys/describe-ke
 import { readPassphrase } from "./keys/passphrase.ts";
 import { dirOption, type KeyOptions, placeFor } from "./keys/place.ts";
 import { defineAdopt, defineRotation, defineToken } from "./keys/place-verbs.ts";
+import { defineTrust } from "./keys/trust.ts";
 import { renderTable } from "./terminal/table.ts";
 import { configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
@@ -63,6 +64,7 @@ export const define: Define = (command, io) => {
     });
 
   defineRotation(command, io);
+  defineTrust(command, io);
   defineToken(command, io);
   defineAdopt(command, io);
 

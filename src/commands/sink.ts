@@ -10,6 +10,7 @@ import { NdjsonOutput } from "../coordinator/ndjson-output.ts";
 import { Sink, sinkFilters } from "../coordinator/sink.ts";
 import type { SinkOutput } from "../coordinator/sink-output.ts";
 import { FileSinkStore } from "../coordinator/sink-store.ts";
+import { TrustFile } from "../coordinator/trust-file.ts";
 import { formerBoxes } from "../crypto/box-rotation.ts";
 import { openKeyRing } from "../crypto/key-ring.ts";
 import { readCredentials } from "../gateway/credentials.ts";
@@ -77,7 +78,9 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     onState: () => sink?.linkChanged(),
   });
   const { output, components } = outputTo(settings, log, credentialsDir);
-  const trusted = readTrustedKeys(trust ?? join(dataDir, "trusted.json"));
+  const trustFile = trust ?? join(dataDir, "trusted.json");
+  const trusted = readTrustedKeys(trustFile);
+  const gateways = new GatewayTrust(trusted, trustFirstUse, log);
   if (Object.keys(trusted).length === 0 && !trustFirstUse)
     log.warn(
       "no gateway is trusted yet: put its key into trusted.json, as `tidegate keys show` on the gateway prints it",
@@ -86,7 +89,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     link,
     store: new FileSinkStore(join(dataDir, "received.state")),
     output,
-    trust: new GatewayTrust(trusted, trustFirstUse, log),
+    trust: gateways,
     keys: [keys.box, ...former],
     fleet,
     share,
@@ -94,7 +97,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     clock: systemClock,
     log,
   });
-  const lifecycle = new Lifecycle([...components, sink, link]);
+  const lifecycle = new Lifecycle([...components, new TrustFile(trustFile, gateways, log), sink, link]);
   await lifecycle.start(signal);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -25,7 +25,7 @@ export const verbs: readonly Verb[] = [
   { name: "dead", summary: "ls | show | replay | purge (dead letters)", load: () => import("./dead.ts") },
   {
     name: "keys",
-    summary: "new | show | rotate | retire | token | adopt | backup | restore",
+    summary: "new | show | rotate | retire | trust | revoke | token | adopt | backup | restore",
     load: () => import("./keys.ts"),
   },
   {

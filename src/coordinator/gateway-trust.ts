@@ -45,6 +45,8 @@ export function readTrustedKeys(file: string): TrustedKeys {
  */
 export class GatewayTrust {
   readonly #trusted = new Map<string, Set<string>>();
+  /** Names of the file: the rest was trusted on first use. */
+  #named = new Set<string>();
   readonly #isFirstUseTrusted: boolean;
   readonly #log: Log;
   #firstUses = 0;
@@ -53,6 +55,13 @@ export class GatewayTrust {
   constructor(trusted: TrustedKeys, isFirstUseTrusted: boolean, log: Log) {
     this.#isFirstUseTrusted = isFirstUseTrusted;
     this.#log = log;
+    this.replace(trusted);
+  }
+
+  /** Takes up what the file says now; who was trusted on first use stays. A gateway without keys is trusted with none. */
+  replace(trusted: TrustedKeys): void {
+    for (const name of this.#named) this.#trusted.delete(name);
+    this.#named = new Set(Object.keys(trusted));
     for (const [name, keys] of Object.entries(trusted)) {
       this.#trusted.set(name, new Set(keys.map((key) => fingerprint(Buffer.from(key, "base64")))));
     }

@@ -6,7 +6,6 @@ import { errnoOf, type KeyFileRule, readKeyFile } from "./key-file.ts";
 import { fingerprintsOf, type KeyName, type KeySecrets, keyNames, newSecrets } from "./key-secrets.ts";
 import { sealedFile, storeKey, storeSealed, unsealed } from "./key-store.ts";
 import { type Signer, signerOf } from "./signing.ts";
-import { identityOf } from "./succession.ts";
 
 export { type KeyName, type KeySecrets, keyNames } from "./key-secrets.ts";
 
@@ -19,7 +18,7 @@ export type KeyRing = {
   readonly box: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
   /** Safe to show: none of them tells anything of a secret. */
   readonly fingerprints: Readonly<Record<KeyName, string>>;
-  /** Fingerprint of its first signing key: names this gateway to brokers, whatever key follows. */
+  /** Names this gateway to brokers: the fingerprint of its signing key. */
   readonly identity: string;
   /** Where each key was read from. */
   readonly files: Readonly<Record<KeyName, string>>;
@@ -67,9 +66,7 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
     return key;
   };
   const secrets = { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
-  const ring = ringOf(secrets);
-  const identity = identityOf(dataDir) ?? ring.identity;
-  return { ...ring, identity, files: files as Record<KeyName, string>, isNew };
+  return { ...ringOf(secrets), files: files as Record<KeyName, string>, isNew };
 }
 
 /** Under the passphrase where there is one and no key lies open yet, else one file for each. */

@@ -72,7 +72,7 @@ async function modelFaultsOf(file: string, text: string, env: Readonly<Record<st
 }
 
 /** Puts a file in place of another with the same owner and mode: whoever reads it sees the old text or the new one. */
-function replaceFile(file: string, text: string): void {
+export function replaceFile(file: string, text: string): void {
   let temporary: string | undefined;
   try {
     const target = realpathSync(file);
