@@ -14,7 +14,7 @@ import type { Committer } from "./gateway/committer.ts";
 import { type Erasures, gatewayErasures } from "./gateway/erasures.ts";
 import { gatewayJournal } from "./gateway/gateway-journal.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
-import { formerFilters, rememberFilters, resultsLink, siteFilters, siteLink } from "./gateway/links.ts";
+import { formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
 import { modelDelivery } from "./gateway/model-delivery.ts";
 import { confirmed } from "./gateway/publisher.ts";
 import { Recovery } from "./gateway/recovery.ts";
@@ -159,13 +159,14 @@ export class Gateway implements Component {
       await this.#updates?.settle();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
-      this.#results = this.#resultsWay(this.#site);
+      this.#results = ResultsWay.to(this.#site, this.#linkParts(), this.#brake);
       const recoveries = await this.#openStreams();
       if (this.#cloud) {
         await this.#cloud.open([...this.#paths.values()], this.#isNewLife);
         this.health.ready("uplink");
       }
       this.health.ready("models");
+      signal.throwIfAborted();
       const schedules = new Schedules([...housekeeping(config.schedules, this), ...this.trainings.jobs], log);
       const cloudSide = this.#cloud ? [this.#cloud] : [];
       this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site, this.#results]);
@@ -173,10 +174,12 @@ export class Gateway implements Component {
       await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
       await this.#running.start(signal);
+      signal.throwIfAborted();
       this.#ticker = setInterval(() => this.#tick(), tickMs);
       void this.erasures.resume().catch((error: Error) => log.error({ reason: error.message }, "an erasure waits"));
     } catch (thrown) {
       this.#ending.abort();
+      await this.#running?.stop(5_000).catch(() => {});
       await base.stop(5_000);
       throw thrown;
     }
@@ -243,12 +246,6 @@ export class Gateway implements Component {
       },
     });
     return link;
-  }
-
-  #resultsWay(site: Link): ResultsWay {
-    const own: Link = resultsLink(this.#linkParts(), () => this.#results?.changed());
-    const onCrowded = (isCrowded: boolean) => this.#brake.set("results", isCrowded);
-    return new ResultsWay({ site, own, onCrowded, log: this.#options.log });
   }
 
   #router(): Router {

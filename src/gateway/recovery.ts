@@ -22,7 +22,7 @@ export type RecoveryParts = {
   readonly scheduler: Pick<Scheduler, "room" | "roomOf">;
   readonly log: Log;
   readonly collector: Pick<Collector, "touch">;
-  readonly committer: Pick<Committer<unknown>, "flush" | "isIdle">;
+  readonly committer: Pick<Committer<unknown>, "flushUnlessFailing" | "isIdle" | "failingSince">;
 };
 
 /**
@@ -74,8 +74,10 @@ export class Recovery {
       }
       if (signal.aborted) return;
       // What a commit in flight holds is neither in the journal nor with the intake.
-      if (at >= path.committed && committer.isIdle) break;
+      const isAllThere = committer.isIdle || path.committed === path.intake.next - path.intake.pending;
+      if (at >= path.committed && isAllThere) break;
       await this.#commit();
+      if (committer.failingSince !== null) await sleep(retryMs, signal);
     }
     if (signal.aborted) return;
     path.goLive();
@@ -86,10 +88,10 @@ export class Recovery {
       );
   }
 
-  /** Writes how far the work has come, and what waits. */
+  /** Writes how far the work has come, and what waits. A disk that takes nothing does not hold up decisions. */
   #commit(): Promise<void> {
     this.#parts.collector.touch();
-    return this.#parts.committer.flush();
+    return this.#parts.committer.flushUnlessFailing();
   }
 
   /** A slice of readings; none when there are none, or the journal does not give them. */

@@ -2,6 +2,8 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Component } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { Link } from "../wire/link.ts";
+import type { Brake } from "./brake.ts";
+import { type LinkParts, resultsLink } from "./links.ts";
 import type { PublishingLink } from "./publisher.ts";
 
 type Answer = { readonly reason: number };
@@ -45,6 +47,14 @@ export class ResultsWay implements PublishingLink, Component {
 
   constructor(options: ResultsWayOptions) {
     this.#options = options;
+  }
+
+  /** The way to the broker of the site's link, by a link of the same parts. */
+  static to(site: Link, parts: LinkParts, brake: Brake): ResultsWay {
+    const onCrowded = (isCrowded: boolean) => brake.set("results", isCrowded);
+    const own: Link = resultsLink(parts, () => way.changed());
+    const way: ResultsWay = new ResultsWay({ site, own, onCrowded, log: parts.log });
+    return way;
   }
 
   /** Whether their own connection is there, and whether they go by the readings' one. */

@@ -23,6 +23,8 @@ export class Disk {
   inferred = 0;
   saved: Snapshot | null = null;
   commits = 0;
+  /** It takes nothing. */
+  isFailing = false;
 
   get next(): number {
     const last = this.frames.at(-1);
@@ -52,6 +54,7 @@ export class Disk {
   }
 
   async commit({ frames, cursors, snapshots }: Commit): Promise<void> {
+    if (this.isFailing) throw new Error("the disk takes nothing");
     this.commits++;
     this.frames.push(...frames);
     this.inferred = Math.max(this.inferred, cursors.env?.inferred ?? 0);

@@ -42,6 +42,18 @@ it("brings the work forward in a life that ends before it has caught up", async 
   expect(runs(next.given)).toEqual([`${inferred}-9999`]);
 });
 
+it("gives what is owed, and judges what arrives, while the disk takes nothing", async () => {
+  const disk = owing(10_000);
+  disk.isFailing = true;
+  const life = new Life(disk);
+  await life.recover();
+  expect(life.committer.failingSince).not.toBeNull();
+  life.take(10_000, 10_100);
+  await life.settled();
+  expect(runs(life.given)).toEqual(["1-10099"]);
+  life.committer.stop();
+});
+
 it("judges what arrives meanwhile in its turn, and calls only the earlier repeated", async () => {
   const disk = owing(5_000);
   const life = new Life(disk, {}, { limit: 0 });
