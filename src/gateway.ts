@@ -166,7 +166,6 @@ export class Gateway implements Component {
         this.health.ready("uplink");
       }
       this.health.ready("models");
-      signal.throwIfAborted();
       const schedules = new Schedules([...housekeeping(config.schedules, this), ...this.trainings.jobs], log);
       const cloudSide = this.#cloud ? [this.#cloud] : [];
       this.#running = new Lifecycle([this.#models, schedules, this.trainings, ...cloudSide, this.#site, this.#results]);
@@ -229,7 +228,7 @@ export class Gateway implements Component {
 
   #siteLink(former: readonly string[]): Link {
     let router: Router | undefined;
-    const link: Link = siteLink(this.#linkParts(), {
+    return siteLink(this.#linkParts(), {
       former,
       expectsSession: former.length > 0,
       onMessage: ({ topic, payload, repeat, qos }) => {
@@ -245,7 +244,6 @@ export class Gateway implements Component {
         if (former.length > 0) rememberFilters(this.journal, siteFilters(this.#options.config)).catch(() => {});
       },
     });
-    return link;
   }
 
   #router(): Router {
