@@ -15,20 +15,15 @@ export class Chronicle {
   readonly #newest: Column;
   readonly #lateCount: Column;
   readonly #lateTs: Column;
-  /** Of the first in the row. */
-  readonly #firstTs: Column;
-  readonly #firstArrived: Column;
 
   constructor(slots: Slots) {
     this.#newest = slots.column(1, Number.NEGATIVE_INFINITY);
     this.#lateCount = slots.column(1);
     this.#lateTs = slots.column(1);
-    this.#firstTs = slots.column(1);
-    this.#firstArrived = slots.column(1);
   }
 
   /** Takes a reading's time. After "step" the source's state is to be cleared, and the reading taken again. */
-  take(slot: number, ts: number, arrived: number, flags: number): Order {
+  take(slot: number, ts: number, flags: number): Order {
     const newest = this.#newest.data[slot] as number;
     // The broker gives again what it had no acknowledgement for: that tells nothing of the sensor's clock.
     if ((flags & readingFlags.maybeRepeated) !== 0 && ts <= newest && (flags & readingFlags.sensorTime) !== 0)
@@ -42,21 +37,8 @@ export class Chronicle {
     if ((flags & (readingFlags.sensorTime | readingFlags.late)) === 0) return "step";
     const isInOrder = ts >= (this.#lateTs.data[slot] as number);
     const count = isInOrder ? (this.#lateCount.data[slot] as number) + 1 : 1;
-    if (count === 1) {
-      this.#firstTs.data[slot] = ts;
-      this.#firstArrived.data[slot] = arrived;
-    }
     this.#lateCount.data[slot] = count;
     this.#lateTs.data[slot] = ts;
-    return count < stepAfter || this.#isInHaste(slot, ts, arrived) ? "late" : "step";
-  }
-
-  /**
-   * What was kept and is sent again comes much faster than its times say; a sensor whose clock was set back goes on at its
-   * own pace. Readings of an earlier boot have all arrived at 0: nothing is known of their pace.
-   */
-  #isInHaste(slot: number, ts: number, arrived: number): boolean {
-    const took = arrived - (this.#firstArrived.data[slot] as number);
-    return arrived !== 0 && took * 2 < ts - (this.#firstTs.data[slot] as number);
+    return count < stepAfter ? "late" : "step";
   }
 }

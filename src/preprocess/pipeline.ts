@@ -113,7 +113,7 @@ export class Pipeline {
       return;
     }
     this.#heard.data[slot] = arrived;
-    const order = this.#chronicle.take(slot, ts, arrived, flags);
+    const order = this.#chronicle.take(slot, ts, flags);
     if (order === "late") {
       this.counters.dropped.late++;
       return;
@@ -123,7 +123,7 @@ export class Pipeline {
       this.#options.observer?.restart(source);
       this.#slots.clear(slot);
       this.#heard.data[slot] = arrived;
-      this.#chronicle.take(slot, ts, arrived, flags);
+      this.#chronicle.take(slot, ts, flags);
     }
     if (this.#isPlain) this.#onRow(slot, sequence, ts, arrived, values);
     else this.#clean(slot, sequence, ts, arrived, values);

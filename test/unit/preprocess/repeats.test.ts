@@ -24,24 +24,3 @@ it("takes what the broker gives again when it is news", () => {
   for (let i = 0; i < 5; i++) push(i, i, repeated);
   expect(windows().at(-1)).toEqual([2, 3, 4]);
 });
-
-it("takes what a sensor or a broker sends again, unmarked, for no clock that was set back", () => {
-  const { windows, given, push, pipeline } = feed({ window });
-  const count = 10 * stepAfter;
-  for (let i = 0; i < count; i++) push(i * 10, i);
-  const before = given.length;
-  // All of it within the time of one reading.
-  for (let i = 0; i < count - 1; i++) push(i * 10, i, { arrived: count * 10 + i / count });
-  expect(given.length).toBe(before);
-  expect(pipeline.counters.dropped.late).toBe(count - 1);
-  push(count * 10, count);
-  expect(windows().at(-1)).toEqual([count - 2, count - 1, count]);
-});
-
-it("finds a clock that was set back although readings come several at a time", () => {
-  const { given, push } = feed({ window });
-  for (let i = 0; i < 8; i++) push(1_000_000 + i * 10, i);
-  const before = given.length;
-  for (let i = 0; i < 40; i++) push(i * 10, i, { arrived: 1_000_100 + Math.floor(i / 8) * 80 });
-  expect(given.length).toBeGreaterThan(before + 15);
-});
