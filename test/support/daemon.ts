@@ -30,6 +30,8 @@ export type Status = {
         readonly messages: number;
         readonly readings: number;
         readonly stored: number;
+        /** Readings that wait for their turn in a replay. */
+        readonly behind: number;
         readonly published: number;
         readonly inferences: number;
         readonly lostWindows: { readonly overflow: number; readonly model: number };
