@@ -53,7 +53,8 @@ export const define: Define = (command, io) => {
       const hangUp = () => void daemon.reload();
       process.on("SIGHUP", hangUp);
       try {
-        await untilEnd(daemon, io.signal);
+        await daemon.start(io.signal);
+        await stopped(io.signal);
         log.info("draining");
         await daemon.stop(drainMs);
         log.info("ended");
@@ -67,19 +68,8 @@ export const define: Define = (command, io) => {
     });
 };
 
-/** Starts it; resolves when it is told to end, be it in the middle of its start. @throws what it cannot go on with */
-async function untilEnd(daemon: Daemon, signal: AbortSignal): Promise<void> {
-  const isTold = new Promise<void>((resolve) => {
+const stopped = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  try {
-    await Promise.race([isTold, daemon.start(signal)]);
-    await Promise.race([isTold, daemon.failed]);
-  } catch (thrown) {
-    // A start that is told to end fails.
-    if (signal.aborted) return;
-    await daemon.stop(drainMs).catch(() => {});
-    throw thrown;
-  }
-}
