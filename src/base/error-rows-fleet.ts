@@ -44,6 +44,12 @@ export const fleetErrors = {
     message: "another coordinator has taken over (epoch {newer}, this one has {epoch})",
     help: "Run one coordinator on a fleet. Stop this one, or the other, and start the one that is to lead anew.",
   },
+  COORDINATOR_IDLE: {
+    kind: "retry",
+    exit: 75,
+    message: "this coordinator does not lead its fleet now: it is {role}",
+    help: "Ask the one that leads (`tidegate fleet status` names it), or wait until the broker is back.",
+  },
   COORDINATOR_BEHIND: {
     kind: "config",
     exit: 78,

@@ -1,25 +1,18 @@
 import { exitCodes, TidegateError } from "../base/errors.ts";
 import { parseDuration } from "../base/units.ts";
-import { ControlClient } from "../ops/control-client.ts";
 import type { FleetStatus } from "./coordinator/fleet-handlers.ts";
-import { fleetSocket, readFleetSettings } from "./coordinator/settings.ts";
+import { ask, coordinatorOption, type FleetOptions as Options } from "./fleet/ask.ts";
 import { type RoundHistory, renderHistory } from "./fleet/history.ts";
 import { joinFleet } from "./fleet/join.ts";
+import { defineRollout } from "./fleet/rollout.ts";
 import { renderFleet } from "./fleet/screen.ts";
 import { answer, type Define, configOption as gatewayConfigOption, type Io, jsonOption, numberOption } from "./verb.ts";
-
-type Options = { config?: string; json?: boolean };
-
-const configOption = [
-  "--config <file>",
-  "settings of the coordinator (default: ./coordinator.yaml, else /etc/tidegate/coordinator.yaml)",
-] as const;
 
 export const define: Define = (command, io) => {
   command
     .command("status")
     .description("who is in the fleet, which coordinator leads, how the rounds stand")
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate fleet status")
     .action(async (options: Options) => {
@@ -31,6 +24,8 @@ export const define: Define = (command, io) => {
   const rounds = command.command("rounds").description("start | stop | history");
   defineRounds(rounds, io);
 
+  defineRollout(command.command("rollout").description("start | halt | resume"), io);
+
   command
     .command("enroll")
     .description("take a gateway into the fleet, or make a token with which one may join by itself")
@@ -38,7 +33,7 @@ export const define: Define = (command, io) => {
     .option("--key <base64>", "its public signing key, as `tidegate keys show` on it prints it")
     .option("--token", "print a token that is good for one gateway, once")
     .option("--expires <duration>", "how long the token is good for", "24h")
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText(
       "after",
@@ -73,7 +68,7 @@ export const define: Define = (command, io) => {
     .command("remove")
     .description("take a gateway out of the fleet: what it sends from now on is refused")
     .argument("<gateway>", "id of the gateway")
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText(
       "after",
@@ -113,7 +108,7 @@ const defineRounds: Define = (command, io) => {
       numberOption("--rounds", { min: -1, integer: true }),
       1,
     )
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate fleet rounds start mote-anomaly --rounds 20")
     .action(async (model: string | undefined, options: Options & { rounds: number }) => {
@@ -126,7 +121,7 @@ const defineRounds: Define = (command, io) => {
     .command("stop")
     .description("end the open round with what has come, when that is enough, and open no other")
     .argument("[model]", "needed when the coordinator has several")
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate fleet rounds stop mote-anomaly")
     .action(async (model: string | undefined, options: Options) => {
@@ -142,7 +137,7 @@ const defineRounds: Define = (command, io) => {
     .description("rounds that were, with what gateways reported, as a chart")
     .argument("[model]", "needed when the coordinator has several")
     .option("--limit <n>", "the newest so many", numberOption("--limit", { min: 1, max: 10_000, integer: true }), 50)
-    .option(...configOption)
+    .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate fleet rounds history mote-anomaly --limit 100")
     .action(async (model: string | undefined, options: Options & { limit: number }) => {
@@ -151,13 +146,3 @@ const defineRounds: Define = (command, io) => {
       for (const line of renderHistory(history, io.columns)) io.out(line);
     });
 };
-
-/** Asks the running coordinator. @throws TidegateError CONTROL_UNAVAILABLE, and what the method raises */
-async function ask<T>(io: Io, options: Options, method: string, params: Record<string, unknown> = {}): Promise<T> {
-  const client = await ControlClient.connect(fleetSocket(readFleetSettings(options.config)));
-  try {
-    return (await client.call(method, params, { signal: io.signal })) as T;
-  } finally {
-    client.close();
-  }
-}

@@ -1,4 +1,5 @@
 import type { RoundDocument } from "../federated/round-document.ts";
+import type { KeptRollout } from "./rollouts.ts";
 
 /** Who belongs to the fleet. A removed gateway is kept, so that it is told so and does not come back by itself. */
 export type Member = {
@@ -145,6 +146,10 @@ export type CoordinatorStore = {
   publish(epoch: number, round: number, version: ModelVersion): Promise<void>;
   /** The end of a round without a version; updates that were taken go. */
   abandon(epoch: number, model: string, round: number, at: number): Promise<void>;
+  /** The newest rollout of each model. */
+  rollouts(): Promise<KeptRollout[]>;
+  /** In place of the model's rollout before. */
+  putRollout(epoch: number, rollout: KeptRollout): Promise<void>;
   close(): Promise<void>;
 };
 

@@ -22,6 +22,7 @@ import {
   signLease,
 } from "./lease.ts";
 import { ModelRounds, type ModelRoundsOptions } from "./model-rounds.ts";
+import { Rollouts } from "./rollouts.ts";
 import { UpdateIntake } from "./update-intake.ts";
 
 /** What a coordinator needs of its link. `Link` fits. */
@@ -57,10 +58,13 @@ const beatsPerLease = 3;
 /** What a coordinator subscribes to. */
 export function coordinatorSubscriptions(fleet: string) {
   const { all, coordinator, round } = fleetTopics(fleet);
-  const plain = [all.updates, all.enrolments, all.status].map(
-    (topic) => ({ topic, qos: 1, retained: "ignore" }) as const,
-  );
-  return [...plain, ...[coordinator("+"), round("+")].map((topic) => ({ topic, qos: 1, retained: "first" }) as const)];
+  const plain = [all.updates, all.enrolments].map((topic) => ({ topic, qos: 1, retained: "ignore" }) as const);
+  return [
+    ...plain,
+    // What gateways run is told when it changes: a coordinator that starts has to hear of all.
+    { topic: all.status, qos: 1, retained: "each" } as const,
+    ...[coordinator("+"), round("+")].map((topic) => ({ topic, qos: 1, retained: "first" }) as const),
+  ];
 }
 
 /**
@@ -78,6 +82,7 @@ export class Coordinator implements Component {
   readonly enrolments: Enrolments;
   readonly models = new Map<string, ModelRounds>();
   readonly intake: UpdateIntake;
+  readonly rollouts: Rollouts;
   #role: Role = "waiting";
   #epoch = 0;
   #leaseVersion = 0;
@@ -111,6 +116,10 @@ export class Coordinator implements Component {
       const parts = { bundle, store, topics: this.#topics, publish, signer: keys.signer, clock, log };
       this.models.set(name, new ModelRounds({ settings: own, ...parts, ...(evaluate ? { evaluate } : {}) }));
     }
+    this.rollouts = new Rollouts({
+      ...{ fleet, topics: this.#topics, store, signer: keys.signer, publish, clock, log },
+      epoch: () => this.#epoch,
+    });
     this.intake = new UpdateIntake({
       ...{ fleet, topics: this.#topics, keys: [keys.box], signer: keys.signer, enrolments: this.enrolments },
       ...{ models: this.models, maxTransferBytes: settings.maxTransferBytes, clock, log },
@@ -120,6 +129,7 @@ export class Coordinator implements Component {
 
   async start(): Promise<void> {
     await this.enrolments.load();
+    await this.rollouts.load();
     this.#isStarted = true;
     this.#beat = setInterval(() => this.#tick(), this.#options.settings.lease / beatsPerLease);
     if (this.#options.link.state.isOnline) this.linkChanged();
@@ -215,8 +225,12 @@ export class Coordinator implements Component {
       const full = await this.intake.receive(topic, payload);
       await full?.advance();
     } else if (from.path[0] === "enrolment") await this.#enrol(from.gateway, payload);
-    else if (from.path[0] === "status" && this.enrolments.has(from.gateway))
-      this.#lastSeen.set(from.gateway, this.#options.clock.now());
+    else if (from.path[0] === "status" && this.enrolments.has(from.gateway)) this.#hearStatus(from.gateway, payload);
+  }
+
+  #hearStatus(gateway: string, payload: Uint8Array): void {
+    this.#lastSeen.set(gateway, this.#options.clock.now());
+    this.rollouts.heard(gateway, readStatus(payload));
   }
 
   async #enrol(gateway: string, payload: Uint8Array): Promise<void> {
@@ -275,6 +289,7 @@ export class Coordinator implements Component {
       void this.#sayLease().catch(() => {});
       // What failed, for a full disk or a broker that refused, is tried again.
       for (const name of this.models.keys()) this.#advanceSoon(name);
+      this.#enqueue(() => this.rollouts.look());
     } else if (this.#role !== "behind") this.#enqueue(() => this.#decide());
   }
 
@@ -339,5 +354,14 @@ export class Coordinator implements Component {
   #standDown(role: Role): void {
     this.#role = role;
     for (const rounds of this.models.values()) rounds.standDown();
+  }
+}
+
+/** What a gateway says of itself; null when it is no JSON. */
+function readStatus(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(payload).toString("utf8"));
+  } catch {
+    return null;
   }
 }

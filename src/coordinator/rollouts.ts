@@ -1,3 +1,4 @@
+import type * as z from "zod";
 import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -12,7 +13,6 @@ import {
   type ModelReport,
   nextOf,
   type Rollout,
-  type RolloutRule,
   rolloutRuleSchema,
   seedOf,
   type Tally,
@@ -112,7 +112,7 @@ export class Rollouts {
   async start(
     bundle: Bundle,
     parents: readonly Bundle[],
-    rule: Partial<RolloutRule> = {},
+    rule: z.input<typeof rolloutRuleSchema> = {},
     above = 0,
     isForced = false,
   ): Promise<Rollout> {

@@ -19,6 +19,7 @@ import {
   type TokenUse,
   tokenMemoryMs,
 } from "./coordinator-store.ts";
+import type { KeptRollout } from "./rollouts.ts";
 
 const migrations = [
   `CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -32,6 +33,7 @@ const migrations = [
    CREATE TABLE taken (model TEXT, round INTEGER, gateway TEXT, hash TEXT NOT NULL, PRIMARY KEY (model, round, gateway)) WITHOUT ROWID;
    CREATE TABLE pending (model TEXT, cohort INTEGER, gateway TEXT, round INTEGER, hash TEXT NOT NULL, weight INTEGER NOT NULL,
      norm REAL NOT NULL, metrics TEXT NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (model, cohort, gateway, round));`,
+  "CREATE TABLE rollout (model TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 const statements = {
@@ -70,6 +72,8 @@ const statements = {
   putPending: "INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
   nextPending: `SELECT * FROM pending WHERE model = ? AND cohort = ? AND (gateway > ? OR (gateway = ? AND round > ?))
     ORDER BY gateway, round LIMIT 1`,
+  rollouts: "SELECT body FROM rollout ORDER BY model",
+  putRollout: "INSERT OR REPLACE INTO rollout VALUES (?, ?)",
   dropPending: "DELETE FROM pending WHERE model = ? AND cohort = ?",
 } as const;
 
@@ -285,6 +289,16 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
 
   #number(name: string): number {
     return Number(this.#sql.number.get(name)?.value ?? 0);
+  }
+
+  rollouts = async (): Promise<KeptRollout[]> =>
+    this.#sql.rollouts.all().map(({ body }) => JSON.parse(String(body)) as KeptRollout);
+
+  async putRollout(epoch: number, kept: KeptRollout): Promise<void> {
+    this.#step(() => {
+      this.#fence(epoch);
+      this.#sql.putRollout.run(kept.rollout.model, JSON.stringify(kept));
+    });
   }
 
   #fence(epoch: number): void {

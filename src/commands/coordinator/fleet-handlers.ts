@@ -3,13 +3,22 @@ import { TidegateError } from "../../base/errors.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { CoordinatorStore } from "../../coordinator/coordinator-store.ts";
 import type { ModelRounds } from "../../coordinator/model-rounds.ts";
+import { rolloutRuleSchema } from "../../coordinator/rollout-plan.ts";
 import { fingerprint } from "../../crypto/signing.ts";
+import { openBundle } from "../../inference/bundle.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
 
 const gatewayId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
 const modelQuery = z.object({ model: z.string().optional() });
 const startQuery = modelQuery.extend({ rounds: z.int().min(-1).max(1_000_000) });
 const historyQuery = modelQuery.extend({ limit: z.int().positive().max(10_000).default(50) });
+const modelNameQuery = z.object({ model: z.string().min(1) });
+const rolloutQuery = rolloutRuleSchema.partial().extend({
+  dir: z.string().min(1),
+  parents: z.array(z.string().min(1)).max(8).default([]),
+  above: z.int().nonnegative().default(0),
+  isForced: z.boolean().default(false),
+});
 const enrolQuery = z.object({ gateway: gatewayId, key: z.base64().optional() });
 const tokenQuery = z.object({ gateway: gatewayId.nullable(), expiresMs: z.int().positive() });
 const removeQuery = z.object({ gateway: gatewayId });
@@ -67,6 +76,20 @@ export function fleetHandlers(
         })),
       };
     }),
+    "fleet.rollout.start": inLine(rolloutQuery, async ({ dir, parents, above, isForced, ...rule }) => {
+      leads(coordinator);
+      const bundle = await openBundle(dir);
+      const older = await Promise.all(parents.map((parent) => openBundle(parent)));
+      return coordinator.rollouts.start(bundle, older, rolloutRuleSchema.parse(rule), above, isForced);
+    }),
+    "fleet.rollout.halt": inLine(modelNameQuery, async ({ model }) => {
+      leads(coordinator);
+      return coordinator.rollouts.halt(model, "an operator halted it");
+    }),
+    "fleet.rollout.resume": inLine(modelNameQuery, async ({ model }) => {
+      leads(coordinator);
+      return coordinator.rollouts.resume(model);
+    }),
     "fleet.enroll": inLine(enrolQuery, ({ gateway, key }) =>
       enrolments.enrol(gateway, key === undefined ? undefined : keyOf(key, gateway), now()),
     ),
@@ -76,9 +99,15 @@ export function fleetHandlers(
     }),
     "fleet.remove": inLine(removeQuery, async ({ gateway }) => {
       await enrolments.remove(gateway, now());
+      coordinator.rollouts.forget(gateway);
       return { gateway };
     }),
   };
+}
+
+/** @throws TidegateError COORDINATOR_IDLE: another leads, or the broker is away */
+function leads({ state }: Coordinator): void {
+  if (state.role !== "leading") throw new TidegateError("COORDINATOR_IDLE", { role: state.role });
 }
 
 function keyOf(text: string, gateway: string): Uint8Array {
@@ -119,6 +148,7 @@ async function fleetStatus(coordinator: Coordinator, store: CoordinatorStore) {
     })),
     requests: requests.map(({ gateway, key, at }) => ({ gateway, key: fingerprint(key), at })),
     models: lines,
+    rollouts: coordinator.rollouts.state,
     updates: { ...intake.counters, overflow: coordinator.overflow, waiting: intake.waiting, refused: intake.refused },
   };
 }

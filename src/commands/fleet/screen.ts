@@ -11,7 +11,7 @@ const roles: Readonly<Record<FleetStatus["role"], string>> = {
 
 /** The fleet for people: the coordinator, the models' rounds, the members, who asks to be taken in. */
 export function renderFleet(status: FleetStatus, now: number): string[] {
-  const { fleet, role, reason, epoch, models, members, requests, updates } = status;
+  const { fleet, role, reason, epoch, models, rollouts, members, requests, updates } = status;
   const lines = [`Fleet ${fleet}: this coordinator ${roles[role]} (epoch ${epoch}).`];
   if (reason) lines.push(`  ${reason}`);
   if (models.length > 0) {
@@ -21,6 +21,13 @@ export function renderFleet(status: FleetStatus, now: number): string[] {
       remaining < 0 ? "no end" : String(remaining),
     ]);
     lines.push("", ...renderTable(["model", "version", "round", "state", "updates", "to come"], rows));
+  }
+  if (rollouts.length > 0) {
+    const stands = rollouts.map(({ model, version, rule, stage, state, tally, reason: why }) => [
+      ...[model, version, `${stage + 1} of ${rule.stages.length}`, `${(100 * (rule.stages[stage] ?? 1)).toFixed(0)} %`],
+      ...[state, `${tally.active} run it, ${tally.underWay} under way, ${tally.failed} not`, why],
+    ]);
+    lines.push("", ...renderTable(["rollout", "version", "stage", "share", "state", "gateways", "reason"], stands));
   }
   const rows = members.map(({ gateway, key, since: from, removedAt, lastSeen }) => [
     ...[gateway, key.slice(0, 16), removedAt === null ? "member" : "removed"],
