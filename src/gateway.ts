@@ -12,6 +12,7 @@ import { gatewayCommands } from "./gateway/command-table.ts";
 import { commitPath } from "./gateway/commit-path.ts";
 import type { Committer } from "./gateway/committer.ts";
 import { type Erasures, gatewayErasures } from "./gateway/erasures.ts";
+import { FleetLearning } from "./gateway/fleet-learning.ts";
 import { gatewayJournal } from "./gateway/gateway-journal.ts";
 import type { GatewayOptions } from "./gateway/gateway-options.ts";
 import { formerFilters, rememberFilters, siteFilters, siteLink } from "./gateway/links.ts";
@@ -46,6 +47,8 @@ export class Gateway implements Component {
   readonly #host: ModelHost;
   readonly #models: LiveModels;
   readonly trainings: Trainings;
+  /** Null: the gateway stands alone. */
+  readonly fleetLearning: FleetLearning | null;
   readonly trust: Trust;
   readonly erasures: Erasures;
   readonly #scheduler: Scheduler;
@@ -118,6 +121,7 @@ export class Gateway implements Component {
     const memory = () => ({ paths: this.#paths.values(), snapshots: this.#snapshots, cloud: this.#cloud });
     this.erasures = gatewayErasures({ ...options, journal: this.journal, trainings: () => this.trainings, memory });
     this.trainings = new Trainings({ ...options, journal: this.journal, host: this.#host, health: this.health });
+    this.fleetLearning = this.#cloud && FleetLearning.join(this.#cloud, options, this);
     this.#models = new LiveModels({
       registry: registryOf(config),
       host: this.#host,
@@ -373,6 +377,7 @@ export class Gateway implements Component {
       models: this.#models.stats,
       modelProcess: this.#host.stats,
       trainings: this.trainings.status,
+      rounds: this.fleetLearning?.standings ?? {},
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
       commits: this.journal.progress.commits,
       documents: Object.fromEntries(this.trust.counts),

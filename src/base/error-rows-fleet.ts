@@ -26,6 +26,12 @@ export const fleetErrors = {
     message: "strategy {strategy} with rule {rule} cannot be used: {reason}",
     help: "Change the fleet's `strategy`, `rule` or `codec` as the reason says: the rule `mean` goes with every codec.",
   },
+  BASE_MISSING: {
+    kind: "retry",
+    exit: 69,
+    message: "the weights that a round of {model} begins with are not here ({hash})",
+    help: "They come with the round or with a model update; `tidegate fleet status` shows which version the fleet is on.",
+  },
   CODEC_REFUSED: {
     kind: "reject",
     exit: 65,

@@ -17,7 +17,7 @@ import {
 } from "./layers.ts";
 import { detectProfile, type Profile, profileNames, readProfile, requireSupportedSystem } from "./profile.ts";
 import { configSchema } from "./schema.ts";
-import { labelFaults, streamFaults } from "./stream-faults.ts";
+import { federationFaults, labelFaults, streamFaults } from "./stream-faults.ts";
 import { streamSchema } from "./stream-schema.ts";
 import { mapLeaves, renderPath } from "./walk.ts";
 
@@ -158,10 +158,12 @@ function chooseProfile(strongestFirst: readonly Tree[], finder: FaultFinder, fau
 /** What no single key can tell, for every stream that is sound by itself: faults elsewhere do not hide them. */
 function faultsAmongKeys(merged: Tree, finder: FaultFinder): Fault[] {
   const streams = isTree(merged.streams) ? merged.streams : {};
-  return Object.entries(streams).flatMap(([name, written]) => {
+  const shared = federationFaults(merged).map(({ path, ...words }) => finder.at(path, words));
+  const own = Object.entries(streams).flatMap(([name, written]) => {
     const stream = streamSchema.safeParse(written);
     if (!stream.success) return [];
     const faults = [...streamFaults(stream.data), ...labelFaults(stream.data, streams)];
     return faults.map(({ path, ...words }) => finder.at(["streams", name, ...path], words));
   });
+  return [...own, ...shared];
 }

@@ -324,6 +324,23 @@ export const configSchema = z.strictObject({
     },
     { doc: "Training on the device.", default: {} },
   ),
+  federation: section(
+    {
+      models: listOf(z.string({ error: "expected the name of a model" }), {
+        doc: "Models that are learned together with the fleet: updates of their weights leave this gateway, readings do not. Each must be run by a stream. None: the gateway takes no part.",
+        default: [],
+        max: 64,
+      }),
+      hours: text({
+        doc: "Hours of the day, by the local clock, in which rounds are trained. Absent: at any time.",
+        form: /^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$/,
+        called: "two times of day such as 22:00-06:00",
+        type: "hours",
+        example: "22:00-06:00",
+      }),
+    },
+    { doc: "Learning with the fleet, over the cloud's broker.", default: {} },
+  ),
   dashboard: section(
     {
       listen: text({

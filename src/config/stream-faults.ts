@@ -16,6 +16,15 @@ export function streamFaults(stream: StreamConfig): StreamFault[] {
   return [...topicFaults(stream), ...codecFaults(stream), ...fieldFaults(stream), ...windowFaults(stream)];
 }
 
+/** What a fleet learns comes from streams. @param written  the whole configuration */
+export function federationFaults({ federation, streams }: Readonly<Record<string, unknown>>): StreamFault[] {
+  const { models } = (federation ?? {}) as { models?: unknown };
+  const known = Object.values((streams ?? {}) as Record<string, { model?: unknown } | null>).map((each) => each?.model);
+  return (Array.isArray(models) ? models : []).flatMap((model: unknown, i) =>
+    known.includes(model) ? [] : [{ path: ["federation", "models", i], message: `no stream runs the model ${model}` }],
+  );
+}
+
 /** A label topic is another stream that has the field. @param streams  as they are written */
 export function labelFaults({ labels }: StreamConfig, streams: Readonly<Record<string, unknown>>): StreamFault[] {
   if (!labels) return [];

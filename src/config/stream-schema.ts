@@ -26,6 +26,11 @@ const interval = (doc: string) =>
 const fieldSource = sectionOr(
   {
     path: text({ doc: "Where the number is in the payload: `a.b[0].c`.", required: true }),
+    unit: text({
+      doc: "Unit of the number, as model cards write it. A fleet learns together only from what is measured alike.",
+      example: "°C",
+      max: 32,
+    }),
     map: mapOf(number, { doc: "What texts stand for: `{ON: 1, OFF: 0}`.", name: /^.{1,64}$/, nameForm: ".{1,64}" }),
   },
   { doc: "Where a field's number is.", required: true, short: "the path alone", key: "path" },

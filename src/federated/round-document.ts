@@ -28,6 +28,11 @@ const base = z.strictObject({
   hash: sha256,
   /** Numbers in the vector. */
   length: z.int().positive(),
+  /**
+   * Hash of the version with which its line of versions began: another one after a rollback, or when an operator put
+   * another model in its place. What gateways hold back belongs to one line.
+   */
+  root: sha256.optional(),
   sources: z.array(baseSource).max(8).default([]),
   /** Statistics that the fleet has measured in round 0, by stored tensor of the model: set before anything is trained. */
   tensors: z.record(z.string().max(256), z.array(z.number()).max(4_096)).default({}),

@@ -23,7 +23,8 @@ const secretBytes = 32;
 
 /**
  * What training keeps in the data directory: `training/<model>.checkpoint`, `.order`, `.replay` (examples that are kept),
- * `.drift` (how they lay) and `candidates/<model>`.
+ * `.drift` (how they lay), `candidates/<model>` and
+ * `rounds/<model>`.
  *
  * All are made of readings. Their keys come from the storage root and a secret of their own in `state.db`:
  * whoever erases readings removes both (`erase`), and none of them opens again, wherever copies of them are.
@@ -47,6 +48,11 @@ export class TrainingFiles {
   /** Examples that are kept against forgetting. */
   replay(model: string): string {
     return join(this.#dir, `${model}.replay`);
+  }
+
+  /** Folder of what a model's rounds leave: see `RoundFiles`. */
+  rounds(model: string): string {
+    return join(this.#dir, "rounds", model);
   }
 
   candidate(model: string): string {

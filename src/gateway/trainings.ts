@@ -63,6 +63,7 @@ export class Trainings implements Component {
   readonly #stop = new AbortController();
   /** Aborts when readings are erased: what trains on them ends. */
   #erasing = new AbortController();
+  readonly #forgetting: (() => Promise<void>)[] = [];
   readonly #readings: TrainingReadings;
   readonly #record: TrainingRecord;
   /** One after the other: two trainings would take each other's memory. */
@@ -80,6 +81,14 @@ export class Trainings implements Component {
 
   get status() {
     return this.#record.status;
+  }
+
+  get files(): TrainingFiles {
+    return this.#files;
+  }
+
+  get readings(): TrainingReadings {
+    return this.#readings;
   }
 
   /** For the schedules. */
@@ -124,6 +133,7 @@ export class Trainings implements Component {
     this.#erasing.abort();
     await this.#queue;
     await this.#files.erase();
+    for (const forget of this.#forgetting) await forget();
     this.#erasing = new AbortController();
     await this.marks.remove({ stream, source, to: before === undefined ? undefined : before - 1 });
   }
@@ -132,6 +142,29 @@ export class Trainings implements Component {
   async #resume(): Promise<void> {
     for (const model of this.#readings.models)
       if (await this.#files.order(model)) await this.train({ model, isForced: true }).catch(() => {});
+  }
+
+  /** Others who have something that is made of readings are told when the files and the secret of all that are gone. */
+  onErased(forget: () => Promise<void>): void {
+    this.#forgetting.push(forget);
+  }
+
+  /**
+   * Gives other work on models its turn among the trainings, once no gate is closed. Null: the signal ended the wait.
+   * @param waiting  told why it waits
+   */
+  async inTurn<T>(
+    signal: AbortSignal,
+    waiting: (reason: string) => void,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | null> {
+    const turn = this.#queue.then(async () => {
+      const any = AbortSignal.any([signal, this.#stop.signal, this.#erasing.signal]);
+      await this.#untilOpen(any, waiting);
+      return any.aborted ? null : work(any);
+    });
+    this.#queue = turn.catch(() => {});
+    return turn;
   }
 
   /**
@@ -180,7 +213,7 @@ export class Trainings implements Component {
       await this.#files.done(model);
       return { ...report, outcome: "skipped", reasons: [`${readings} readings, at least ${minReadings} are needed`] };
     }
-    await this.#untilOpen(signal);
+    await this.#untilOpen(signal, (reason) => this.#record.waiting(reason));
     if (signal.aborted) return { ...report, outcome: "stopped", reasons: [] };
     await this.#files.putOrder(model, { ...order, attempts: order.attempts + 1 });
     const outcome = await trainBundle({
@@ -253,7 +286,7 @@ export class Trainings implements Component {
       data: await this.#readings.data(order),
       threads,
       runMs: 20,
-      limits: this.#limits,
+      limits: this.limits,
       checkpoint: { file: this.#files.checkpoint(model), key, everyMs: checkpointEveryMs, resume },
       version,
       ...(bytes ? { shipped: bytes } : {}),
@@ -263,16 +296,16 @@ export class Trainings implements Component {
     return job;
   }
 
-  get #limits(): GateLimits {
+  get limits(): GateLimits {
     const { maxCelsius, minMemory, maxLoad, onBattery } = this.#options.config.training;
     return { maxCelsius, minFreeBytes: minMemory, maxLoad, onBattery };
   }
 
-  async #untilOpen(signal: AbortSignal): Promise<void> {
+  async #untilOpen(signal: AbortSignal, waiting: (reason: string) => void): Promise<void> {
     for (let isWaiting = false; !signal.aborted; isWaiting = true) {
-      const reason = closedGate(readDevice(0), this.#limits, isWaiting);
+      const reason = closedGate(readDevice(0), this.limits, isWaiting);
       if (reason === null) return;
-      this.#record.waiting(reason);
+      waiting(reason);
       await sleep(waitMs, signal);
     }
   }

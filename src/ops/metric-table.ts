@@ -47,6 +47,11 @@ export const metricTable = {
   ),
   tidegate_training_running: gauge("1 while a model is trained or waits for it."),
 
+  tidegate_rounds_total: counter(
+    "Rounds of the fleet by how they ended here: accepted, duplicate, stale, rejected, given-up, declined, refused, not-selected.",
+    "model",
+    "outcome",
+  ),
   tidegate_model_drift_index: gauge(
     "Population stability index of a model's fields and losses since it was trained, measured at each training; above 0.25 is much.",
     "model",

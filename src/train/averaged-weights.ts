@@ -41,6 +41,19 @@ export class AveragedWeights {
   }
 }
 
+/**
+ * Sets stored tensors that a fleet has measured, in place.
+ * @throws TidegateError MODEL_UNTRAINABLE, SHAPE_MISMATCH when the model has no such tensor, or one of another size
+ */
+export function setTensors(model: ModelProto, tensors: Readonly<Record<string, readonly number[]>>): void {
+  for (const [name, values] of Object.entries(tensors)) {
+    const parameters = FlatParameters.of(model, [name]);
+    if (parameters.length !== values.length)
+      throw new TidegateError("SHAPE_MISMATCH", { what: name, expected: parameters.length, actual: values.length });
+    parameters.unpack(Float32Array.from(values), model);
+  }
+}
+
 /** What a vector of weights is called: SHA-256 of its bytes, float32 little endian, hex. */
 export const hashOfWeights = (weights: Float32Array): string =>
   createHash("sha256")

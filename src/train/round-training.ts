@@ -20,8 +20,8 @@ export type RoundTraining = {
 
 /** What a gateway has learned in a round. */
 export type Learned = {
-  /** Of the averaged tensors in the card's order, float32: what is to be added to the base. */
-  readonly change: Float32Array;
+  /** Of the averaged tensors in the card's order, float32: the change of the weights, or the gradient. */
+  readonly vector: Float32Array;
   /** Mean loss of the base on what is held back; null: nothing is. */
   readonly loss: number | null;
 };
@@ -41,19 +41,18 @@ export function localChange(training: RoundTraining, hooks: TrainingHooks): Prom
     const { ended, fault } = await trainer.run(hooks);
     if (fault) throw fault;
     if (ended === "stopped") return null;
-    return { loss, change: trainer.state.weights.map((weight, i) => weight - (before[i] as number)) };
+    return { loss, vector: trainer.state.weights.map((weight, i) => weight - (before[i] as number)) };
   });
 }
 
 /**
- * The step against the mean gradient of all examples at the base: every batch is taken from the base, and weighs as many
- * examples as it has.
+ * The mean gradient of all examples at the base: every batch is taken from the base, and weighs as many examples as it has.
  *
- * @param training  its rate is the length of the step; momentum and the like have no part
+ * @param training  its batch alone counts
  * @returns null when the signal stopped it
  * @throws TidegateError as `localChange`
  */
-export function gradientStep(training: RoundTraining, hooks: TrainingHooks): Promise<Learned | null> {
+export function meanGradient(training: RoundTraining, hooks: TrainingHooks): Promise<Learned | null> {
   const { settings } = training;
   const plain = { ...settings, optimizer: { kind: "sgd" as const }, rate: 1, epochs: 1, anchor: 0 };
   return withTrainer({ ...training, settings: plain }, async (trainer) => {
@@ -67,15 +66,14 @@ export function gradientStep(training: RoundTraining, hooks: TrainingHooks): Pro
       onRun: (count) => {
         const { weights } = trainer.state;
         for (let i = 0; i < sum.length; i++)
-          sum[i] = (sum[i] as number) + count * ((weights[i] as number) - (base[i] as number));
+          sum[i] = (sum[i] as number) + count * ((base[i] as number) - (weights[i] as number));
         counted += count;
         trainer.state.weights = base.slice();
       },
     });
     if (fault) throw fault;
     if (ended === "stopped" || counted === 0) return null;
-    const { rate } = settings;
-    return { loss, change: Float32Array.from(sum, (each) => (rate * each) / counted) };
+    return { loss, vector: Float32Array.from(sum, (each) => each / counted) };
   });
 }
 

@@ -73,6 +73,8 @@ export function metricSources(
     tidegate_model_process_restarts_total: () => status().modelProcess.restarts,
     tidegate_trainings_total: () =>
       status().trainings.outcomes.map(({ model, outcome, count }) => [[model, outcome], count] as const),
+    tidegate_rounds_total: () =>
+      (gateway().fleetLearning?.ends ?? []).map(({ model, outcome, count }) => [[model, outcome], count] as const),
     tidegate_model_drift_index: () =>
       Object.entries(status().trainings.drift).flatMap(([model, columns]) =>
         columns.map(({ name, psi }) => [[model, name], psi] as const),
