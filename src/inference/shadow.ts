@@ -29,7 +29,7 @@ export const shadowDefaults: ShadowRule = {
   freeMs: 2,
 };
 
-/** One version's side of the comparison. */
+/** One version's side of the comparison: its time is that of the best batch, since other work only ever adds to it. */
 export type ShadowSide = { readonly alarms: number; readonly msPerWindow: number };
 
 export type ShadowReport = {
@@ -42,7 +42,7 @@ export type ShadowReport = {
 
 const maxBatch = 64;
 
-type Side = { alarms: number; ms: number };
+type Side = { alarms: number; best: number };
 
 /**
  * Runs a candidate on the windows that the active version has just judged: beside it, one small batch at a time, with
@@ -53,8 +53,8 @@ export class Shadow {
   readonly #candidate: HostedModel;
   readonly #rule: ShadowRule;
   readonly #clock: Clock;
-  readonly #active: Side = { alarms: 0, ms: 0 };
-  readonly #other: Side = { alarms: 0, ms: 0 };
+  readonly #active: Side = { alarms: 0, best: Number.POSITIVE_INFINITY };
+  readonly #other: Side = { alarms: 0, best: Number.POSITIVE_INFINITY };
   readonly #end = Promise.withResolvers<ShadowReport>();
   readonly #timer: NodeJS.Timeout;
   #windows = 0;
@@ -86,8 +86,7 @@ export class Shadow {
     const n = Math.min(result.n, maxBatch, this.#rule.windows - this.#windows);
     const frame = new Uint8Array(headBytes + n * width * 4);
     new Float32Array(frame.buffer, headBytes).set(windows.subarray(0, n * width));
-    // The active version's batch may have been larger: its time counts by the window.
-    const active = { alarms: alarmsOf(result, model.bundle.card, n), ms: (result.durationMs / result.n) * n };
+    const active = { alarms: alarmsOf(result, model.bundle.card, n), best: result.durationMs / result.n };
     void this.#compare(frame, n, width, active);
   };
 
@@ -110,9 +109,9 @@ export class Shadow {
     }
     const widths = Object.fromEntries(card.outputs.map(({ name }, k) => [name, this.#candidate.widths[k] ?? 0]));
     this.#other.alarms += alarmsOf({ outputs, widths }, card, n);
-    this.#other.ms += this.#clock.monotonic() - before;
+    this.#other.best = Math.min(this.#other.best, (this.#clock.monotonic() - before) / n);
     this.#active.alarms += active.alarms;
-    this.#active.ms += active.ms;
+    this.#active.best = Math.min(this.#active.best, active.best);
     this.#windows += n;
     this.#isBusy = false;
     if (this.#windows >= this.#rule.windows) this.#finish(null);
@@ -123,7 +122,7 @@ export class Shadow {
     this.#isOver = true;
     clearTimeout(this.#timer);
     const windows = this.#windows;
-    const side = ({ alarms, ms }: Side) => ({ alarms, msPerWindow: windows === 0 ? 0 : ms / windows });
+    const side = ({ alarms, best }: Side) => ({ alarms, msPerWindow: windows === 0 ? 0 : best });
     const [active, candidate] = [side(this.#active), side(this.#other)];
     this.#end.resolve({ windows, active, candidate, reason: fault ?? this.#excess(windows, active, candidate) });
   }
