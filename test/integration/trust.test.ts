@@ -8,7 +8,7 @@ import type { CommandStatus } from "../../src/control/commands.ts";
 import type { Signer } from "../../src/crypto/signing.ts";
 import { atEnd, daemonAt } from "../support/daemon-site.ts";
 import { describeReal, startMosquitto } from "../support/mosquitto.ts";
-import { Listener } from "../support/publisher.ts";
+import { Listener, Publisher } from "../support/publisher.ts";
 import { alice, base64, bob, mallory } from "../unit/control/trust-world.ts";
 import { tidegate } from "./verbs-fixture.ts";
 
@@ -18,7 +18,7 @@ principals:
   bob: { keys: ["${base64(bob)}"], roles: [operator] }
 rules:
   - { allow: [config.set, config.reset], roles: [operator] }
-  - { allow: [keys.rotate], roles: [operator], require: { signers: 2 } }
+  - { allow: [keys.rotate, data.erase], roles: [operator], require: { signers: 2 } }
 `;
 const own = "tidegate/v1/test/gateways/gw-1/";
 
@@ -50,7 +50,8 @@ async function openWorld() {
     heard.json<CommandStatus>(`${own}cmd/${id}/status`).map(({ status: said, reason }) => reason ?? said);
   const refusals = async () => (await daemon.ask<{ documents: Record<string, number> }>("status")).documents;
   const verb = (...words: string[]) => tidegate(...words, "--config", join(daemon.dir, "tidegate.yaml"));
-  return { daemon, status, publish, command, told, refusals, verb };
+  const results = (id: string) => heard.json<CommandStatus>(`${own}cmd/${id}/status`).at(-1)?.result;
+  return { daemon, status, publish, command, told, results, refusals, verb, site: broker.url };
 }
 
 describeReal("a gateway and those who command it", () => {
@@ -101,6 +102,26 @@ describeReal("a gateway and those who command it", () => {
     expect(broken).toMatchObject({ code: 1, out: expect.stringContaining("entry 4") });
   }, 60_000);
 
+  it("erases by command, with a receipt, and writes down what was exported and erased", async () => {
+    const { status, publish, command, told, results, daemon, verb, site } = await openWorld();
+    const sensors = await Publisher.connect(site);
+    atEnd(() => sensors.close());
+    await sensors.send(40);
+    await daemon.eventually(({ streams }) => streams.env?.stored === 40, "has stored all");
+    expect(await verb("buffer", "export", "--stream", "env", "--format", "ndjson")).toMatchObject({ code: 0 });
+    const erase = { name: "data.erase", params: { stream: "env" }, challenge: status()?.challenge };
+    await publish("e1", command("e1", [alice, bob], erase));
+    await expect.poll(() => told("e1").at(-1), { timeout: 20_000 }).toBe("successful");
+    expect(results("e1")).toMatchObject({ receipt: { kind: "erase-receipt", by: ["stream"] } });
+    const left = await verb("buffer", "export", "--stream", "env", "--format", "ndjson");
+    expect(left).toMatchObject({ code: 0, out: "" });
+    const listed = await verb("audit", "ls", "--json");
+    const entries = JSON.parse(listed.out) as { what: string; name: string; by: string[] }[];
+    expect(entries.map(({ what, name }) => `${what} ${name}`)).toEqual([
+      ...["export buffer.export", "command data.erase", "document command", "export buffer.export"],
+    ]);
+  }, 120_000);
+
   it("takes no command twice when it was killed meanwhile, and has another challenge", async () => {
     const { status, publish, command, told, daemon } = await openWorld();
     const { challenge } = status() ?? {};
@@ -131,7 +152,7 @@ describeReal("the verbs of the policy", () => {
     expect(refused.out).toContain("No principal is called carol.");
     expect(refused.out).toContain("rule 1 is about config.set, config.reset");
     expect(refused.out).toContain("rule 2 asks for 2 of operator: 1 signed");
-    writeFileSync(file, policy.replace("keys.rotate", "keys.rotat"));
+    writeFileSync(file, policy.replace("keys.rotate,", "keys.rotat,"));
     const faulty = await verb("show");
     expect(faulty).toMatchObject({ code: 78, err: expect.stringContaining("did you mean keys.rotate?") });
   });

@@ -24,6 +24,14 @@ export function controlHandlers(daemon: {
     "buffer.stats": async () => journal().stats(),
     "buffer.export": async (params, { emit, signal }) => {
       const query = parseQuery(params);
+      // A disk that takes nothing is no reason not to rescue what is on it.
+      await daemon
+        .gateway()
+        .trust.audit.append({
+          ...{ what: "export", outcome: "accepted", name: "buffer.export", by: ["site"] },
+          resource: { stream: query.stream },
+        })
+        .catch(() => {});
       // What waits for its commit belongs to what the user sees as received.
       await daemon.gateway().flush();
       const from = {
