@@ -1,6 +1,6 @@
 import { TidegateError } from "../base/errors.ts";
-import { formerSecrets, keepFormer } from "./box-rotation.ts";
 import { findKey, type KeyRingOptions, readSecrets } from "./key-ring.ts";
+import { formerSecrets, keepFormer } from "./key-rotation.ts";
 import { type KeptSecrets, type KeyName, keyNames } from "./key-secrets.ts";
 import { storeKey } from "./key-store.ts";
 import { openKeys, sealKeys } from "./sealed-keys.ts";

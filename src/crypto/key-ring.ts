@@ -4,7 +4,7 @@ import nacl from "tweetnacl";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { errnoOf, type KeyFileRule, readKeyFile } from "./key-file.ts";
 import { fingerprintsOf, type KeyName, type KeySecrets, keyNames, newSecrets } from "./key-secrets.ts";
-import { sealedFile, storeKey, storeSealed, unsealed } from "./key-store.ts";
+import { readIdentity, sealedFile, storeKey, storeSealed, unsealed } from "./key-store.ts";
 import { type Signer, signerOf } from "./signing.ts";
 
 export { type KeyName, type KeySecrets, keyNames } from "./key-secrets.ts";
@@ -18,7 +18,7 @@ export type KeyRing = {
   readonly box: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
   /** Safe to show: none of them tells anything of a secret. */
   readonly fingerprints: Readonly<Record<KeyName, string>>;
-  /** Names this gateway to brokers: the fingerprint of its signing key. */
+  /** Names this gateway to brokers: the fingerprint of its first signing key. */
   readonly identity: string;
   /** Where each key was read from. */
   readonly files: Readonly<Record<KeyName, string>>;
@@ -66,7 +66,8 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
     return key;
   };
   const secrets = { storage: secretOf("storage"), signing: secretOf("signing"), box: secretOf("box") };
-  return { ...ringOf(secrets), files: files as Record<KeyName, string>, isNew };
+  const ring = ringOf(secrets);
+  return { ...ring, identity: readIdentity(dataDir) ?? ring.identity, files: files as Record<KeyName, string>, isNew };
 }
 
 /** Under the passphrase where there is one and no key lies open yet, else one file for each. */

@@ -68,6 +68,29 @@ export function replaceInKeys(dataDir: string, name: string, text: string): void
   }
 }
 
+const identityName = "identity";
+
+/**
+ * What names this gateway to brokers when its signing key is no longer the first; undefined while it is.
+ * @throws TidegateError KEY_UNREADABLE, KEY_DAMAGED
+ */
+export function readIdentity(dataDir: string): string | undefined {
+  const file = join(dataDir, "keys", identityName);
+  let text: string;
+  try {
+    text = readFileSync(file, "latin1").trim();
+  } catch (cause) {
+    if (errnoOf(cause) === "ENOENT") return undefined;
+    throw new TidegateError("KEY_UNREADABLE", { file, reason: reasonOf(cause) }, { cause });
+  }
+  if (/^[0-9a-f]{32}$/.test(text)) return text;
+  throw new TidegateError("KEY_DAMAGED", { file, reason: "it is no fingerprint" });
+}
+
+/** @throws TidegateError KEY_UNWRITABLE */
+export const keepIdentity = (dataDir: string, keyId: string): void =>
+  replaceInKeys(dataDir, identityName, `${keyId}\n`);
+
 /** Puts keys under a passphrase, in place of those that lay under one before. @throws TidegateError KEY_UNWRITABLE, USAGE */
 export function storeSealed(dataDir: string, secrets: KeptSecrets, passphrase: string): void {
   replaceInKeys(dataDir, "sealed.json", sealKeys(secrets, passphrase));

@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { formerBoxes } from "../../src/crypto/box-rotation.ts";
 import { openKeyRing } from "../../src/crypto/key-ring.ts";
+import { formerBoxes } from "../../src/crypto/key-rotation.ts";
 import { adoptMachine, machineFacts } from "../../src/crypto/machine.ts";
 import { frame } from "../support/frames.ts";
 import { jsonOf, Site, shell, tidegate } from "./verbs-fixture.ts";

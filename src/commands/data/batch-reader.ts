@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import nacl from "tweetnacl";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
-import { formerBoxes } from "../../crypto/box-rotation.ts";
 import { type KeyFileRule, readKeyFile } from "../../crypto/key-file.ts";
 import { findKey } from "../../crypto/key-ring.ts";
+import { formerBoxes } from "../../crypto/key-rotation.ts";
 import { fingerprint } from "../../crypto/signing.ts";
 import type { BatchReader } from "../../wire/batch.ts";
 import { givenPlace } from "../keys/passphrase.ts";

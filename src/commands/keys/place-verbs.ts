@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { TidegateError } from "../../base/errors.ts";
-import { formerBoxes, retireBoxes, rotateBox } from "../../crypto/box-rotation.ts";
 import { newHttpToken, readHttpToken } from "../../crypto/http-token.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { adoptMachine } from "../../crypto/machine.ts";
@@ -8,46 +7,6 @@ import { configOption, type Io, jsonOption } from "../verb.ts";
 import { askDaemon } from "./beside-daemon.ts";
 import { handOver } from "./describe-keys.ts";
 import { dirOption, type KeyOptions, placeFor } from "./place.ts";
-
-/** `keys rotate` and `keys retire`: the box key and those before it. */
-export function defineRotation(command: Command, io: Io): void {
-  command
-    .command("rotate")
-    .description("put a new data key in place of a sink's `box` key; the old one still opens what is under way")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option(...dirOption)
-    .addHelpText(
-      "after",
-      "\nExample: tidegate keys rotate --dir /var/lib/tidegate-sink\nThen restart the sink: it announces the new key, and gateways with cloud.dataSigner switch by themselves. Where\ncloud.dataKey is set, change it. Once all have switched: tidegate keys retire.",
-    )
-    .action(async (options: KeyOptions) => {
-      const place = await placeFor(io, options);
-      const publicKey = Buffer.from(rotateBox(place)).toString("base64");
-      handOver(place.dataDir);
-      const former = formerBoxes(place).length;
-      if (options.json) return io.out(JSON.stringify({ dir: place.dataDir, publicKey, former }));
-      io.out(`${place.dataDir}: the data key is now ${publicKey}; ${former} before it still open.`);
-      io.err("Restart the sink, so that it announces the new key, and back it up (`tidegate keys backup FILE`).");
-    });
-
-  command
-    .command("retire")
-    .description("remove the data keys before the one in use: what was sealed to them opens no more")
-    .option(...configOption)
-    .option(...jsonOption)
-    .option(...dirOption)
-    .addHelpText("after", "\nExample: tidegate keys retire --dir /var/lib/tidegate-sink")
-    .action(async (options: KeyOptions) => {
-      const place = await placeFor(io, options);
-      const { dataDir } = place;
-      const retired = retireBoxes(place);
-      if (options.json) return io.out(JSON.stringify({ dir: dataDir, retired }));
-      io.out(
-        retired === 0 ? `${dataDir} has no earlier data keys.` : `${dataDir}: ${retired} earlier data keys removed.`,
-      );
-    });
-}
 
 /** `keys token`: what lets browsers and scrapers of other machines in. */
 export function defineToken(command: Command, io: Io): void {

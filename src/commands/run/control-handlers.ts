@@ -54,6 +54,12 @@ export function controlHandlers(daemon: {
       await gateway.trust.audit.append({ ...entry, detail: { ...detail, receipt: version } });
       return signed;
     },
+    "keys.rotate": async () => {
+      const rotated = await journal().rotateKeys();
+      const entry = { what: "site", outcome: "done", name: "keys.rotate", by: ["site"] } as const;
+      await daemon.gateway().trust.audit.append({ ...entry, detail: rotated });
+      return rotated;
+    },
     "training.train": async (params, { emit, signal }) =>
       daemon.gateway().trainings.train({
         ...parseRequest(params),

@@ -5,9 +5,9 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { errnoOf, readKeyFile, syncDirectory, writeKeyFile } from "./key-file.ts";
 import { findKey, type KeyRing, type KeyRingOptions } from "./key-ring.ts";
 import { newSecrets } from "./key-secrets.ts";
-import { sealedFile, storeSealed, unsealed } from "./key-store.ts";
+import { keepIdentity, readIdentity, sealedFile, storeSealed, unsealed } from "./key-store.ts";
 import { maxFormerBoxes } from "./sealed-keys.ts";
-import { fingerprint } from "./signing.ts";
+import { fingerprint, signerOf } from "./signing.ts";
 
 /** A box key before the one in use: its file is named after its public half. */
 const formerPattern = /^box-[0-9a-f]{16}\.key$/;
@@ -47,30 +47,50 @@ export function keepFormer(dataDir: string, key: Uint8Array): boolean {
  * @returns the new public key
  * @throws TidegateError KEY_MISSING, KEY_UNWRITABLE (it lies among the unit's credentials, or the folder is read-only)
  */
-export function rotateBox(options: KeyRingOptions): Uint8Array {
-  const { key, file } = findKey(options, "box");
+export const rotateBox = (options: KeyRingOptions): Uint8Array => nacl.scalarMult.base(replaceKey(options, "box"));
+
+/**
+ * Puts a new signing key in place of the one in use, which goes: whoever trusted it has to be told of the new one. The
+ * gateway's name for brokers stays, so that a broker still has the session, and what it kept for it.
+ * @returns the new public key
+ * @throws TidegateError as `rotateBox`
+ */
+export function rotateSigning(options: KeyRingOptions): Uint8Array {
+  const { dataDir } = options;
+  // Written first: with the old key in use it says the same.
+  if (readIdentity(dataDir) === undefined) {
+    const { key, file } = findKey(options, "signing");
+    if (!key) throw new TidegateError("KEY_MISSING", { dir: dataDir, file });
+    keepIdentity(dataDir, signerOf(key).keyId);
+  }
+  return signerOf(replaceKey(options, "signing")).publicKey;
+}
+
+/** @returns the new secret */
+function replaceKey(options: KeyRingOptions, name: "box" | "signing"): Uint8Array {
+  const { key, file } = findKey(options, name);
   const dir = join(options.dataDir, "keys");
   if (!key) throw new TidegateError("KEY_MISSING", { dir: options.dataDir, file });
-  const next = newSecrets().box;
+  const next = newSecrets()[name];
   const sealed = file === sealedFile(options.dataDir) ? unsealed(options) : null;
   if (sealed) {
-    const kept = { ...sealed, box: next, formerBoxes: [sealed.box, ...sealed.formerBoxes] };
-    storeSealed(options.dataDir, kept, options.passphrase ?? "");
-    return nacl.scalarMult.base(next);
+    const formerBoxes = name === "box" ? [sealed.box, ...sealed.formerBoxes] : sealed.formerBoxes;
+    storeSealed(options.dataDir, { ...sealed, [name]: next, formerBoxes }, options.passphrase ?? "");
+    return next;
   }
   if (dirname(file) !== dir)
     throw new TidegateError("KEY_UNWRITABLE", { file, reason: "it is a credential of the unit: replace it there" });
-  const draft = join(dir, ".box.next");
+  const draft = join(dir, `.${name}.next`);
   try {
     rmSync(draft, { force: true });
     writeKeyFile(draft, next);
-    keep(file, join(dir, formerName(key)));
+    if (name === "box") keep(file, join(dir, formerName(key)));
     renameSync(draft, file);
     syncDirectory(dir);
   } catch (cause) {
     throw new TidegateError("KEY_UNWRITABLE", { file, reason: reasonOf(cause) }, { cause });
   }
-  return nacl.scalarMult.base(next);
+  return next;
 }
 
 /** The second name of a key stays when the first goes to another. */

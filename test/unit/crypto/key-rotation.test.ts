@@ -1,9 +1,9 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { formerBoxes, retireBoxes, rotateBox } from "../../../src/crypto/box-rotation.ts";
 import { openKeyRing } from "../../../src/crypto/key-ring.ts";
+import { formerBoxes, retireBoxes, rotateBox, rotateSigning } from "../../../src/crypto/key-rotation.ts";
 
 let dataDir = "";
 beforeEach(() => {
@@ -46,3 +46,27 @@ it("refuses a key that is not there to be replaced, and one that others can read
   chmodSync(join(dataDir, "keys", former ?? ""), 0o644);
   expect(() => formerBoxes({ dataDir })).toThrow(/others/);
 });
+
+it.each([undefined, "correct horse battery"])(
+  "replaces the signing key and keeps the name for brokers (passphrase: %s)",
+  (passphrase) => {
+    const place = { dataDir, passphrase };
+    const first = openKeyRing(place);
+    const second = rotateSigning(place);
+    const now = openKeyRing(place);
+    expect(Buffer.from(now.signer.publicKey)).toEqual(Buffer.from(second));
+    expect(now.signer.keyId).not.toBe(first.signer.keyId);
+    expect([now.fingerprints.storage, now.fingerprints.box]).toEqual([
+      first.fingerprints.storage,
+      first.fingerprints.box,
+    ]);
+    rotateSigning(place);
+    expect(openKeyRing(place).identity).toBe(first.identity);
+    const files = readdirSync(join(dataDir, "keys"));
+    expect(files.toSorted()).toEqual(
+      passphrase ? ["identity", "sealed.json"] : ["box.key", "identity", "signing.key", "storage.key"],
+    );
+    writeFileSync(join(dataDir, "keys", "identity"), "gw-1\n");
+    expect(() => openKeyRing(place)).toThrow(/damaged|fingerprint/);
+  },
+);
