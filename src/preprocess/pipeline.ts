@@ -42,6 +42,8 @@ export class Pipeline {
   readonly #ring: WindowRing;
   readonly #normalizer: Normalizer;
   readonly #isPlain: boolean;
+  /** Windows that are completed now are not given. */
+  #isSilent = false;
   /** Window columns among those of a finished row. */
   readonly #columns: Int32Array;
   /** Window columns among those of a point. */
@@ -63,7 +65,7 @@ export class Pipeline {
     this.#slots = slots;
     this.#heard = slots.column(1);
     this.#rowTs = slots.column(1, Number.NaN);
-    this.#chronicle = new Chronicle(slots);
+    this.#chronicle = new Chronicle(slots, fields.length);
     this.#transformer = new Transformer(slots, fields, transform);
     this.#columns = columnsOf(outputs, this.#transformer.fields);
     this.#own = Int32Array.from(outputs, (_name, i) => i);
@@ -113,20 +115,38 @@ export class Pipeline {
       return;
     }
     this.#heard.data[slot] = arrived;
-    const order = this.#chronicle.take(slot, ts, flags);
+    const order = this.#chronicle.take(slot, ts, flags, values);
     if (order === "late") {
       this.counters.dropped.late++;
       return;
     }
-    if (order === "step") {
-      this.#finish(slot);
-      this.#options.observer?.restart(source);
-      this.#slots.clear(slot);
-      this.#heard.data[slot] = arrived;
-      this.#chronicle.take(slot, ts, flags);
-    }
+    if (order === "step") this.#stepBack(slot, sequence, ts, arrived, values, flags);
+    this.#onReading(slot, sequence, ts, arrived, values);
+  }
+
+  #onReading(slot: number, sequence: number, ts: number, arrived: number, values: Float64Array): void {
     if (this.#isPlain) this.#onRow(slot, sequence, ts, arrived, values);
     else this.#clean(slot, sequence, ts, arrived, values);
+  }
+
+  /**
+   * The source's time goes back: what was known of it is over. The late readings that showed it are the past of this one;
+   * windows that end with them are not given, since the numbers of later readings may have been given out already.
+   */
+  #stepBack(slot: number, sequence: number, ts: number, arrived: number, values: Float64Array, flags: number): void {
+    this.#finish(slot);
+    const run = this.#chronicle.run(slot);
+    this.#options.observer?.restart(this.#slots.sourceAt(slot));
+    this.#slots.clear(slot);
+    this.#heard.data[slot] = arrived;
+    this.#isSilent = true;
+    for (const [earlier = ts, ...row] of run) {
+      const past = Float64Array.from(row);
+      this.#chronicle.take(slot, earlier, flags, past);
+      this.#onReading(slot, sequence, earlier, arrived, past);
+    }
+    this.#isSilent = false;
+    this.#chronicle.take(slot, ts, flags, values);
   }
 
   /** Lets time pass: finishes what is due, forgets sources that have been idle for long. @param now  monotonic ms */
@@ -270,6 +290,7 @@ export class Pipeline {
   };
 
   #give(slot: number, sequence: number, ts: number, arrived: number): void {
+    if (this.#isSilent) return;
     const normalizer = this.#normalizer;
     if (normalizer.isScaling) {
       normalizer.refresh();

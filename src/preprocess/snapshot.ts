@@ -5,7 +5,7 @@ import type { Slots } from "./slots.ts";
 /** Sources are numbered from 0: a larger number comes of damage, and would take memory. */
 const maxSource = 2 ** 24;
 const magic = 0x7467_7070;
-const version = 2;
+const version = 3;
 /** Magic and version, then the fingerprint, then doubles: count of sources, the stream's numbers, each source's. */
 const fingerprintAt = 8;
 const bodyAt = 40;

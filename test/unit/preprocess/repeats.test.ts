@@ -24,3 +24,15 @@ it("takes what the broker gives again when it is news", () => {
   for (let i = 0; i < 5; i++) push(i, i, repeated);
   expect(windows().at(-1)).toEqual([2, 3, 4]);
 });
+
+it("loses no window of a new reading when a broker sends again what it had saved, without saying that it does", () => {
+  const { given, push } = feed({ window: { ...window, size: stepAfter } });
+  const count = 60;
+  for (let i = 0; i < count; i++) push(i, i);
+  const windowsByTs = new Map(given.map(([, , ts, , values]) => [ts, values]));
+  given.length = 0;
+  for (let i = count - 20; i < count + 20; i++) push(i, i);
+  for (const [, , ts, , values] of given) if (ts < count) expect(values).toEqual(windowsByTs.get(ts));
+  const news = given.filter(([, , ts]) => ts >= count);
+  expect(news.map(([, , ts]) => ts)).toEqual(Array.from({ length: 20 }, (_, i) => count + i));
+});
