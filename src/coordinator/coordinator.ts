@@ -4,23 +4,14 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Component, sleep } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import type { KeyRing } from "../crypto/key-ring.ts";
-import { maxVersion } from "../crypto/signed-document.ts";
 import { enrolmentReceiptName, signEnrolmentAnswer } from "../federated/enrolment.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import { fleetTopics, parseGatewayTopic } from "../wire/topics.ts";
 import type { CoordinatorStore } from "./coordinator-store.ts";
 import { Enrolments } from "./enrolments.ts";
 import type { FleetSettings } from "./fleet-settings.ts";
-import {
-  behindReason,
-  type Lease,
-  LeaseWatch,
-  outranks,
-  type Role,
-  readLease,
-  readUnverified,
-  signLease,
-} from "./lease.ts";
+import { FleetWatch } from "./fleet-watch.ts";
+import { behindReason, type Lease, outranks, type Role, signLease } from "./lease.ts";
 import { ModelRounds, type ModelRoundsOptions } from "./model-rounds.ts";
 import { Rollouts } from "./rollouts.ts";
 import { UpdateIntake } from "./update-intake.ts";
@@ -36,7 +27,7 @@ export type CoordinatorLink = {
 };
 
 export type CoordinatorOptions = {
-  readonly settings: Pick<FleetSettings, "fleet" | "lease" | "maxTransferBytes" | "models">;
+  readonly settings: Pick<FleetSettings, "fleet" | "lease" | "peers" | "maxTransferBytes" | "models">;
   readonly bundles: ReadonlyMap<string, Bundle>;
   readonly store: CoordinatorStore;
   readonly link: CoordinatorLink;
@@ -77,7 +68,7 @@ export class Coordinator implements Component {
   readonly #options: CoordinatorOptions;
   readonly #topics: ReturnType<typeof fleetTopics>;
   readonly #instance = randomBytes(8).toString("hex");
-  readonly #watch: LeaseWatch;
+  readonly #watch: FleetWatch;
   readonly #stopping = new AbortController();
   readonly enrolments: Enrolments;
   readonly models = new Map<string, ModelRounds>();
@@ -87,8 +78,6 @@ export class Coordinator implements Component {
   #epoch = 0;
   #leaseVersion = 0;
   #behind = "";
-  /** What the broker says of the fleet's documents, by model, and the highest epoch in them. */
-  readonly #seen = { epoch: 0, documents: new Map<string, number>() };
   #waiting: Message[] = [];
   #waitingBytes = 0;
   #work: Promise<void> = Promise.resolve();
@@ -106,7 +95,11 @@ export class Coordinator implements Component {
     const { settings, store, link, keys, clock, log, bundles, evaluate } = options;
     const { fleet } = settings;
     this.#topics = fleetTopics(fleet);
-    this.#watch = new LeaseWatch(clock, settings.lease);
+    const peers = settings.peers.map((key) => new Uint8Array(Buffer.from(key, "base64")));
+    this.#watch = new FleetWatch({
+      ...{ fleet, leaseMs: settings.lease, known: [keys.signer.publicKey, ...peers], instance: this.#instance },
+      ...{ isTakeOver: options.isTakeOver === true, clock, log },
+    });
     this.enrolments = new Enrolments(store, fleet, log);
     const publish = (topic: string, payload: Uint8Array, { retain }: { retain: boolean }) =>
       link.publish(topic, payload, { qos: 1, retain });
@@ -184,7 +177,11 @@ export class Coordinator implements Component {
     if (this.#stopping.signal.aborted) return;
     if (topic === this.#topics.coordinator(this.#instance)) this.#marker.resolve();
     else if (topic === this.#topics.lease) this.#hearLease(payload);
-    else if (topic.startsWith(this.#topics.round(""))) this.#hearRound(topic, payload, retained);
+    else if (topic.startsWith(this.#topics.round(""))) {
+      // Its own documents come back to it while it leads.
+      if (this.#role !== "leading" || retained)
+        this.#watch.hearRound(topic.slice(this.#topics.round("").length), payload);
+    }
     // Who stands by answers nobody: gateways send again.
     else if (this.#role === "leading") this.#keep({ topic, payload, retained });
   }
@@ -243,13 +240,9 @@ export class Coordinator implements Component {
   }
 
   #hearLease(payload: Uint8Array): void {
-    const { settings, keys, log } = this.#options;
-    const heard = readLease(payload, settings.fleet, [keys.signer.publicKey]);
-    if (!heard || heard.lease.instance === this.#instance) return;
-    const { lease } = heard;
-    this.#seen.epoch = Math.max(this.#seen.epoch, lease.epoch);
-    this.#watch.heard(lease);
-    if (this.#role !== "leading" || lease.isEnded) return;
+    const { log } = this.#options;
+    const lease = this.#watch.hearLease(payload);
+    if (this.#role !== "leading" || !lease || lease.isEnded) return;
     if (outranks(lease, this.#own)) {
       log.error(
         { other: lease.instance, epoch: lease.epoch },
@@ -261,25 +254,6 @@ export class Coordinator implements Component {
 
   get #own(): Lease {
     return { epoch: this.#epoch, instance: this.#instance, isEnded: false };
-  }
-
-  #hearRound(topic: string, payload: Uint8Array, retained: boolean): void {
-    const { settings } = this.#options;
-    // Its own documents come back to it while it leads.
-    if (this.#role === "leading" && !retained) return;
-    const model = topic.slice(this.#topics.round("").length);
-    // Who signed does not matter: whatever stands there was taken for the fleet's by gateways that trust its signer.
-    const told = readUnverified(payload) as Partial<{
-      kind: string;
-      audience: string;
-      epoch: number;
-      version: number;
-    }> | null;
-    if (told?.kind !== "round" || told.audience !== settings.fleet) return;
-    const heightOf = (value: unknown) =>
-      Number.isSafeInteger(value) ? Math.min(Number(value), maxVersion / 2 ** 24) : 0;
-    this.#seen.epoch = Math.max(this.#seen.epoch, heightOf(told.epoch));
-    this.#seen.documents.set(model, Math.max(this.#seen.documents.get(model) ?? 0, heightOf(told.version)));
   }
 
   /** Every beat: a leader says that it leads, one that stands by looks whether it still has to. */
@@ -313,7 +287,7 @@ export class Coordinator implements Component {
       return;
     }
     if (signal.aborted || !link.state.isOnline) return;
-    const reason = await behindReason(store, this.#seen);
+    const reason = await behindReason(store, this.#watch.heights);
     if (reason !== null && !isTakeOver) {
       const error = new TidegateError("COORDINATOR_BEHIND", { reason });
       log.error({ code: error.code }, `${error.message}. ${error.help}`);
@@ -326,7 +300,7 @@ export class Coordinator implements Component {
 
   async #lead(): Promise<void> {
     const { store, settings, log } = this.#options;
-    this.#epoch = await store.takeEpoch(this.#seen.epoch);
+    this.#epoch = await store.takeEpoch(this.#watch.heights.epoch);
     this.#leaseVersion = this.#epoch * 2 ** 20;
     this.#role = "leading";
     await this.#sayLease();
@@ -348,7 +322,7 @@ export class Coordinator implements Component {
     if (rounds.isLed) return rounds.advance();
     const { settings, keys } = this.#options;
     const announcer = { fleet: settings.fleet, epoch: this.#epoch, box: keys.box.publicKey };
-    await rounds.lead(announcer, this.#seen.documents.get(name) ?? 0, () => this.#advanceSoon(name));
+    await rounds.lead(announcer, this.#watch.heights.documents.get(name) ?? 0, () => this.#advanceSoon(name));
   }
 
   #standDown(role: Role): void {

@@ -130,6 +130,11 @@ export const fleetSettingsSchema = z.strictObject({
   socket: path.optional().describe("Control socket; absent: control.sock in dataDir"),
   listen: z.string().optional().describe("Health and metrics, e.g. 127.0.0.1:8421; absent: not served"),
   lease: duration("15s").describe("Silence of the leading coordinator after which another may lead"),
+  peers: z
+    .array(z.base64().refine((text) => Buffer.from(text, "base64").length === 32, "is not 32 bytes in base64"))
+    .max(16)
+    .default([])
+    .describe("Public keys of other coordinators of this fleet, each with data and keys of its own"),
   maxTransferBytes: z
     .int()
     .positive()

@@ -27,28 +27,38 @@ export type FleetHeights = { readonly epoch: number; readonly documents: Readonl
 export const signLease = (fleet: string, version: number, lease: Lease, signer: Signer): string =>
   JSON.stringify(signDocument({ kind, audience: fleet, version, ...lease }, [signer]));
 
+/** What stands on a topic that coordinators write: of one that is known here, of a stranger, or nothing to be read. */
+export type Heard<T> = { readonly told: T; readonly version: number; readonly isStranger: boolean } | null;
+
 /**
- * Opens a lease. Another coordinator may have keys that are not known here: who leads is believed of anybody that the
- * broker lets publish there, since the worst that a lie does is that nobody leads.
+ * Opens a lease. Whoever can reach the topic may write there: only what a key signed that is known here is to be obeyed.
+ * @param trusted  this coordinator's key and those of its peers
  */
-export function readLease(
+export function readLease(payload: Uint8Array, fleet: string, trusted: readonly Uint8Array[]): Heard<Lease> {
+  const heard = readCoordinators(kind, payload, fleet, trusted);
+  const parsed = leaseSchema.safeParse(heard?.told);
+  return heard && parsed.success ? { ...heard, told: parsed.data } : null;
+}
+
+/** What a document of a coordinator says; of a stranger's what it claims. */
+export function readCoordinators(
+  kind: string,
   payload: Uint8Array,
   fleet: string,
   trusted: readonly Uint8Array[],
-): { lease: Lease; isOwnKey: boolean } | null {
+): Heard<unknown> {
   try {
     const { document } = openDocument(payload, { kind, audience: fleet, trusted });
-    const parsed = leaseSchema.safeParse(document);
-    return parsed.success ? { lease: parsed.data, isOwnKey: true } : null;
+    return { told: document, version: document.version, isStranger: false };
   } catch (thrown) {
     if (!(thrown instanceof TidegateError)) throw thrown;
-    const parsed = leaseSchema.safeParse(readUnverified(payload));
-    return parsed.success ? { lease: parsed.data, isOwnKey: false } : null;
+    const told = readUnverified(payload) as { kind?: unknown; audience?: unknown } | null;
+    return told?.kind === kind && told.audience === fleet ? { told, version: 0, isStranger: true } : null;
   }
 }
 
 /** What a signed document says, whoever signed it; null when it is none. */
-export function readUnverified(payload: Uint8Array): unknown {
+function readUnverified(payload: Uint8Array): unknown {
   if (payload.length > 256 * 1_024) return null;
   try {
     const { payload: inner } = JSON.parse(Buffer.from(payload).toString("utf8")) as Envelope;
@@ -80,21 +90,27 @@ export async function behindReason(store: CoordinatorStore, heights: FleetHeight
 export class LeaseWatch {
   readonly #clock: Clock;
   readonly #leaseMs: number;
-  #heard: { lease: Lease; at: number } | null = null;
+  #heard: { lease: Lease; version: number; at: number } | null = null;
 
   constructor(clock: Clock, leaseMs: number) {
     this.#clock = clock;
     this.#leaseMs = leaseMs;
   }
 
-  /** Another's lease; a retained one counts as heard now, since nobody knows how old it is. */
-  heard(lease: Lease): void {
-    this.#heard = lease.isEnded ? null : { lease, at: this.#clock.monotonic() };
+  /**
+   * Another's lease; a retained one counts as heard now, since nobody knows how old it is. What was heard before lasts no
+   * longer when somebody says it again.
+   */
+  heard(lease: Lease, version: number): void {
+    const before = this.#heard;
+    if (before?.lease.instance === lease.instance && version <= before.version) return;
+    this.#heard = { lease, version, at: this.#clock.monotonic() };
   }
 
-  /** The one that leads; null when it has been silent for too long. */
+  /** The one that leads; null when it has been silent for too long, or has ended. */
   get leader(): Lease | null {
     const heard = this.#heard;
-    return heard && this.#clock.monotonic() - heard.at < this.#leaseMs ? heard.lease : null;
+    if (!heard || heard.lease.isEnded || this.#clock.monotonic() - heard.at >= this.#leaseMs) return null;
+    return heard.lease;
   }
 }

@@ -1,10 +1,16 @@
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connectAsync } from "mqtt";
 import { afterEach, expect, it } from "vitest";
+import { signLease } from "../../src/coordinator/lease.ts";
+import { ephemeralKeyRing, openKeyRing } from "../../src/crypto/key-ring.ts";
+import { signDocument } from "../../src/crypto/signed-document.ts";
+import { fleetTopics } from "../../src/wire/topics.ts";
 import { bundleOf, type CoordinatorConfig, CoordinatorProcess } from "../support/coordinator-process.ts";
 import { until } from "../support/links.ts";
 import { describeReal, type Mosquitto, startMosquitto } from "../support/mosquitto.ts";
+import { roundOf } from "../support/rounds.ts";
 import { TestGateway } from "../support/test-gateway.ts";
 
 const model = "mote-anomaly";
@@ -15,8 +21,9 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-const configOf = (broker: Mosquitto): CoordinatorConfig => ({
+const configOf = (broker: Mosquitto, peers: readonly string[] = []): CoordinatorConfig => ({
   broker: broker.url,
+  peers,
   models: { [model]: { bundle: bundleOf(model), quorum: { min: 1, target: 1 } } },
 });
 
@@ -31,6 +38,9 @@ function coordinatorOf(broker: Mosquitto, dataDir?: string): CoordinatorProcess 
   stops.push(() => coordinator.remove());
   return coordinator;
 }
+
+const publicKeyOf = (dataDir: string): string =>
+  Buffer.from(openKeyRing({ dataDir }).signer.publicKey).toString("base64");
 
 async function gatewayOf(broker: Mosquitto, coordinator: CoordinatorProcess): Promise<TestGateway> {
   const gateway = new TestGateway({ id: "gw-1", url: broker.url, model, trusted: [coordinator.publicKey] });
@@ -49,12 +59,14 @@ describeReal("two coordinators on one fleet", () => {
     "the second stands by, neither disturbs the other, and it says why it does not lead another's rounds",
     async () => {
       const broker = await startBroker();
-      const first = coordinatorOf(broker);
+      const [first, second] = [coordinatorOf(broker), coordinatorOf(broker)];
+      const [firstKey, secondKey] = [first, second].map(({ dataDir }) => publicKeyOf(dataDir));
+      first.configure(configOf(broker, [secondKey ?? ""]));
+      second.configure(configOf(broker, [firstKey ?? ""]));
       await first.start();
       await gatewayOf(broker, first);
       await first.ask("fleet.rounds.start", { rounds: 1 });
       await first.until(published(1), "has published round 1");
-      const second = coordinatorOf(broker);
       await second.start("standby");
       // Several leases long nothing changes hands.
       await new Promise((resolve) => setTimeout(resolve, 2_000));
@@ -87,6 +99,37 @@ describeReal("two coordinators on one fleet", () => {
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       expect([(await first.status()).role, (await second.status()).role]).toEqual(["leading", "standby"]);
       expect(`${first.text}${second.text}`).not.toContain("CLIENT_ID_TAKEN");
+    },
+    manyStartsMs,
+  );
+});
+
+describeReal("a stranger who may write where coordinators write", () => {
+  it(
+    "stops none from leading, neither before nor after it leads; the log tells of it",
+    async () => {
+      const broker = await startBroker();
+      const { signer } = ephemeralKeyRing();
+      const stranger = await connectAsync(broker.url);
+      stops.push(() => stranger.endAsync(true));
+      const { lease, round } = fleetTopics("demo");
+      let version = 2 ** 40;
+      const say = async () => {
+        const claim = { epoch: 1e9, instance: "f".repeat(16), isEnded: false };
+        const { expires: _, ...told } = roundOf({ version: ++version, epoch: 1e8 });
+        await stranger.publishAsync(lease, signLease("demo", version, claim, signer), { qos: 1, retain: true });
+        const document = JSON.stringify(signDocument(told, [signer]));
+        await stranger.publishAsync(round(model), document, { qos: 1, retain: true });
+      };
+      await say();
+      const coordinator = coordinatorOf(broker);
+      await coordinator.start();
+      await gatewayOf(broker, coordinator);
+      for (let beat = 0; beat < 5; beat++) await say();
+      await coordinator.ask("fleet.rounds.start", { rounds: 1 });
+      await coordinator.until(published(1), "has published round 1");
+      expect(await coordinator.status()).toMatchObject({ role: "leading", epoch: 1 });
+      expect(coordinator.text).toContain("whose key is not known here");
     },
     manyStartsMs,
   );

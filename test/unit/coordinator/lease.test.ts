@@ -14,10 +14,10 @@ describe("the lease of a coordinator", () => {
     const clock = new FakeClock();
     const watch = new LeaseWatch(clock, 15_000);
     expect(watch.leader).toBeNull();
-    watch.heard(lease(1, "a"));
+    watch.heard(lease(1, "a"), 1);
     clock.advance(14_999);
     expect(watch.leader).toMatchObject({ epoch: 1 });
-    watch.heard(lease(1, "a"));
+    watch.heard(lease(1, "a"), 2);
     // Somebody sets the wall clock: nothing happens.
     clock.jump(0);
     clock.advance(14_999);
@@ -28,8 +28,23 @@ describe("the lease of a coordinator", () => {
 
   it("ends at once when its holder says so", () => {
     const watch = new LeaseWatch(new FakeClock(), 15_000);
-    watch.heard(lease(1, "a"));
-    watch.heard(lease(1, "a", true));
+    watch.heard(lease(1, "a"), 1);
+    watch.heard(lease(1, "a", true), 2);
+    expect(watch.leader).toBeNull();
+    // Somebody who kept what it said before says it again.
+    watch.heard(lease(1, "a"), 1);
+    expect(watch.leader).toBeNull();
+  });
+
+  it("is not renewed by whoever repeats it", () => {
+    const clock = new FakeClock();
+    const watch = new LeaseWatch(clock, 15_000);
+    watch.heard(lease(1, "a"), 7);
+    clock.advance(10_000);
+    watch.heard(lease(1, "a"), 7);
+    watch.heard(lease(1, "a", true), 6);
+    expect(watch.leader).not.toBeNull();
+    clock.advance(5_000);
     expect(watch.leader).toBeNull();
   });
 
@@ -43,13 +58,13 @@ describe("the lease of a coordinator", () => {
     }
   });
 
-  it("is heard whoever signed it, and tells whether the key is one's own", () => {
+  it("is told apart by who signed it: a known key, or a stranger", () => {
     const [own, other] = [ephemeralKeyRing(), ephemeralKeyRing()];
-    const text = (keys: typeof own) => Buffer.from(signLease("demo", 1, lease(4, "c"), keys.signer));
+    const text = (keys: typeof own, fleet = "demo") => Buffer.from(signLease(fleet, 3, lease(4, "c"), keys.signer));
     const trusted = [own.signer.publicKey];
-    expect(readLease(text(own), "demo", trusted)).toEqual({ lease: lease(4, "c"), isOwnKey: true });
-    expect(readLease(text(other), "demo", trusted)).toEqual({ lease: lease(4, "c"), isOwnKey: false });
-    for (const rubbish of ["", "{}", "[]", "null", '{"payload":"e30="}'])
+    expect(readLease(text(own), "demo", trusted)).toMatchObject({ told: lease(4, "c"), version: 3, isStranger: false });
+    expect(readLease(text(other), "demo", trusted)).toMatchObject({ told: lease(4, "c"), isStranger: true });
+    for (const rubbish of ["", "{}", "[]", "null", '{"payload":"e30="}', text(own, "other")])
       expect(readLease(Buffer.from(rubbish), "demo", trusted)).toBeNull();
   });
 });
