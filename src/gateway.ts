@@ -380,6 +380,8 @@ export class Gateway implements Component {
       rounds: this.fleetLearning?.standings ?? {},
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
       commits: this.journal.progress.commits,
+      releases: this.#updates ? { ...this.#updates.status().models } : {},
+      releaseCounts: this.#updates?.counters ?? null,
       documents: Object.fromEntries(this.trust.counts),
     };
   }

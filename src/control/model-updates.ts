@@ -56,6 +56,12 @@ export type ModelUpdatesOptions = {
   readonly random: Random;
 };
 
+/** How a gateway stands to the newest release that it was offered. */
+export type ReleaseStanding = Pick<ReleaseRecord, "manifest" | "state" | "reason"> & {
+  readonly version: number;
+  readonly hash: string;
+};
+
 const lookMs = 2_000;
 const retryMs = 60_000;
 /** Starts that a new version may take without proving itself: after that the one before comes back. */
@@ -101,8 +107,8 @@ export class ModelUpdates {
     return { states: [...this.#counts].map(([state, count]) => ({ state, count })), receivedBytes: this.#received };
   }
 
-  /** What the gateway's status says of its models. */
-  status(): Record<string, unknown> {
+  /** What the gateway's status document says of its models. */
+  status(): { readonly models: Readonly<Record<string, ReleaseStanding>> } {
     const releases = [...this.#records].map(([model, { releaseVersion, release, manifest, state, reason }]) => {
       return [model, { version: releaseVersion, hash: release, manifest, state, reason }] as const;
     });

@@ -145,7 +145,7 @@ describeReal("a gateway that is offered new versions of its model", () => {
       await link.stop(500);
     };
     ends.push(stop);
-    const release = () => (updates.status().models as Record<string, { state: string; reason: string }>).sum;
+    const release = () => updates.status().models.sum;
     return { sensor, updates, live, release, versions, lost, stop, counts: () => ({ sent, results }), state };
   };
 

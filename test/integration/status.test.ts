@@ -71,7 +71,17 @@ describe("the screen of tidegate status", () => {
     })),
   };
   const status = {
-    ...{ gateway: "gw-1", version: "1", profile: "p", commits: 3, uplink: null, cloud: null, models: [] },
+    ...{
+      gateway: "gw-1",
+      version: "1",
+      profile: "p",
+      commits: 3,
+      uplink: null,
+      cloud: null,
+      models: [],
+      releases: {},
+      releaseCounts: null,
+    },
     health: {
       status: "degraded",
       isHealthy: true,

@@ -87,6 +87,9 @@ export function metricSources(
       const { bavail, bsize } = statfsSync(dataDir);
       return bavail * bsize;
     },
+    tidegate_releases_total: () =>
+      (status().releaseCounts?.states ?? []).map(({ state, count }) => [[state], count] as const),
+    tidegate_release_received_bytes_total: () => status().releaseCounts?.receivedBytes ?? [],
     tidegate_documents_total: () =>
       Object.entries(status().documents).map(([outcome, count]) => [[outcome], count] as const),
     tidegate_link_connected: links(({ isOnline }) => (isOnline ? 1 : 0)),

@@ -29,7 +29,7 @@ export function renderStatus(
     ...unwell.map(([name, { state, reason }]) => `  ! ${name}: ${state}${reason === undefined ? "" : `, ${reason}`}`),
     `${label("site")}${site ? renderLink(site) : "not connected yet"}`,
     ...(cloud ? [`${label("cloud")}${renderLink(cloud)}; ${renderOutbox(status)}`] : []),
-    `${label("models")}${models.map(renderModel).join(", ") || "none"}${modelProcess.restarts > 0 ? `; process restarted ${modelProcess.restarts} times` : ""}`,
+    `${label("models")}${models.map((model) => renderModel(model, status)).join(", ") || "none"}${modelProcess.restarts > 0 ? `; process restarted ${modelProcess.restarts} times` : ""}`,
     `${label("journal")}${renderBytes(buffer.fileBytes + buffer.walBytes)}, ${n(status.commits)} commits, ${n(buffer.deadLetters)} dead letters`,
     ...Object.entries(streams).flatMap(([name, stream]) => {
       const earlier = before?.status.streams[name];
@@ -59,8 +59,13 @@ function renderOutbox({ buffer, uplink }: DaemonStatus): string {
   return `${n(messages)} results owed, oldest ${since(oldestAgeSeconds * 1000)}${waits}`;
 }
 
-const renderModel = ({ name, version, fault }: DaemonStatus["models"][number]): string =>
-  `${name} ${version}${fault === undefined ? "" : ` (a newer one is refused: ${fault})`}`;
+function renderModel({ name, version, fault }: DaemonStatus["models"][number], { releases }: DaemonStatus): string {
+  const offered = releases[name];
+  const isNews = offered && offered.state !== "active" && offered.state !== "not-mine";
+  const news = isNews ? `version ${offered.version} is ${offered.state}${offered.reason && `: ${offered.reason}`}` : "";
+  const said = fault === undefined ? news : `a newer one is refused: ${fault}`;
+  return `${name} ${version}${said && ` (${said})`}`;
+}
 
 function renderStream(name: string, stream: Stream, { buffer }: DaemonStatus, rate: number | null, maxSources: number) {
   const stored = buffer.streams[name];
