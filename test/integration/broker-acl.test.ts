@@ -7,10 +7,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { openKeyRing } from "../../src/crypto/key-ring.ts";
 import { tidegate } from "../support/command-line.ts";
+import { bundleOf, CoordinatorProcess } from "../support/coordinator-process.ts";
 import { Daemon, moteStream } from "../support/daemon.ts";
 import { until } from "../support/links.ts";
 import { describeReal, startMosquitto } from "../support/mosquitto.ts";
 import { SinkProcess } from "../support/sink-process.ts";
+import { TestGateway } from "../support/test-gateway.ts";
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -160,6 +162,103 @@ describeReal("the access rules that `config acl` writes", () => {
     expect(await mayPublish(beside.mqtt, "tidegate/gw-1/results/env/m0")).toBe(false);
     expect(await mayPublish(motes.mqtt, "tidegate/gw-1/results/env/m0")).toBe(false);
   });
+});
+
+describeReal("the access rules of a cloud that learns", () => {
+  it("let a coordinator lead, take gateways in and learn from them, and nobody else speak in its place", async () => {
+    const dir = folder();
+    const [model, fleet] = ["mote-anomaly", "tidegate/v1/demo"];
+    const base = { gateway: { id: "gw-1", fleet: "demo" }, sensors: { url: "mqtt://x" }, streams: { env } };
+    const gateways = ["--gateway", "gw-1", "--gateway", "gw-2"];
+    const people = ["--sink", "sink", "--coordinator", "brain", "--operator", "alice", "--worker", "w"];
+    const cloud = await guarded(dir, "cloud", await acl(base, "--cloud", ...gateways, ...people));
+    const as = (user: string) => {
+      const passwordFile = join(dir, `${user}.password`);
+      writeFileSync(passwordFile, `${user}\n`, { mode: 0o600 });
+      return { username: user, passwordFile };
+    };
+    const brain = { ...as("brain"), broker: cloud.url };
+    const coordinator = new CoordinatorProcess({
+      ...brain,
+      models: { [model]: { bundle: bundleOf(model), quorum: { min: 1, target: 1 } } },
+    });
+    stops.push(() => coordinator.remove());
+    await coordinator.start();
+
+    // Taken in by a token, through the verb, as the gateway's own user.
+    const { token } = await coordinator.ask<{ token: string }>("fleet.token", { gateway: null, expiresMs: 60_000 });
+    const key = Buffer.from(coordinator.publicKey).toString("base64");
+    writeFileSync(
+      join(dir, "policy.yaml"),
+      stringify({
+        principals: { brain: { keys: [key], roles: ["coordinator"] } },
+        rules: [{ allow: ["round.start"], roles: ["coordinator"] }],
+      }),
+    );
+    writeFileSync(
+      join(dir, "gw-2.yaml"),
+      stringify({
+        ...{ version: 1, ...base, gateway: { ...base.gateway, id: "gw-2", dataDir: "./gw-2" } },
+        ...{ cloud: { url: cloud.url, ...as("gw-2") }, policy: "policy.yaml" },
+      }),
+    );
+    const joined = await tidegate(["fleet", "join", "--config", join(dir, "gw-2.yaml"), "--token", token, "--json"]);
+    expect([joined.code, joined.json()]).toMatchObject([0, { status: "enrolled" }]);
+
+    const credentials = { username: "gw-1", password: "gw-1" };
+    const gateway = new TestGateway({
+      id: "gw-1",
+      url: cloud.url,
+      model,
+      trusted: [coordinator.publicKey],
+      credentials,
+    });
+    stops.push(() => gateway.stop());
+    const own = Buffer.from(gateway.keys.signer.publicKey).toString("base64");
+    await coordinator.ask("fleet.enroll", { gateway: "gw-1", key: own });
+    await gateway.start();
+    const clients = Object.fromEntries(
+      await Promise.all(
+        ["gw-2", "w", "alice", "sink", "stranger", "brain"].map(
+          async (user) => [user, await client(cloud.url, user)] as const,
+        ),
+      ),
+    );
+    for (const { mqtt } of Object.values(clients)) await mqtt.subscribeAsync("tidegate/#", { qos: 1 });
+    await coordinator.ask("fleet.rounds.start", { rounds: 1 });
+    await coordinator.until(({ models }) => models[0]?.state === "published", "has published round 1");
+    expect(gateway.receipts).toContainEqual(expect.objectContaining({ status: "accepted" }));
+
+    // Who may publish where: everything that a fleet believes of somebody has one user who may say it.
+    const said: Record<string, string[]> = {
+      "coordinator/lease": ["brain"],
+      [`coordinator/${"0".repeat(16)}`]: ["brain"],
+      [`rounds/${model}`]: ["brain"],
+      [`models/${model}/manifest`]: ["alice", "brain"],
+      [`models/${model}/blob/${"0".repeat(64)}/0`]: ["alice", "brain"],
+      "keys/data": ["sink"],
+      "gateways/gw-1/receipts/update-m": ["sink", "brain"],
+      "gateways/gw-1/twin/desired": ["alice"],
+      "gateways/gw-1/cmd/1": ["alice"],
+      "gateways/gw-1/answers/1": ["w"],
+      "gateways/gw-1/updates/m/1": [],
+      "gateways/gw-1/enrolment": [],
+      "gateways/gw-1/status": [],
+      "gateways/gw-1/data/env": [],
+    };
+    for (const [path, allowed] of Object.entries(said)) {
+      const may: string[] = [];
+      for (const [user, { mqtt }] of Object.entries(clients))
+        if (await mayPublish(mqtt, `${fleet}/${path}`)) may.push(user);
+      expect([path, may.toSorted()]).toEqual([path, allowed.toSorted()]);
+    }
+    // What a gateway learned is read by the coordinator alone, and no more than a claim to lead is heard by the others.
+    const heard = (user: string, word: string) => clients[user]?.got.some((topic) => topic.includes(word));
+    for (const user of ["gw-2", "w", "alice", "sink", "stranger"])
+      expect([user, heard(user, "/updates/"), heard(user, "coordinator/")]).toEqual([user, false, false]);
+    expect([heard("brain", "/updates/"), heard("brain", "coordinator/lease")]).toEqual([true, true]);
+    expect((await coordinator.status()).role).toBe("leading");
+  }, 60_000);
 });
 
 describe("config acl", () => {

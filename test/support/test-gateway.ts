@@ -12,6 +12,7 @@ import { cutUpdate } from "../../src/federated/update-parts.ts";
 import { openReceipt, receiptName, type UpdateReceipt } from "../../src/federated/update-receipt.ts";
 import { updateSpace } from "../../src/federated/update-space.ts";
 import { Link } from "../../src/wire/link.ts";
+import type { LinkOptions } from "../../src/wire/link-options.ts";
 import { fleetTopics } from "../../src/wire/topics.ts";
 
 const retryMs = 150;
@@ -23,6 +24,7 @@ export type TestGatewayOptions = {
   /** Keys that may sign rounds and receipts. */
   readonly trusted: readonly Uint8Array[];
   readonly maxPayload?: number;
+  readonly credentials?: LinkOptions["credentials"];
   /** Changes what is sent: for updates that are wrong on purpose. */
   spoil?(update: Update, round: RoundDocument): Update;
   /** How long it "trains", ms. */
@@ -54,7 +56,7 @@ export class TestGateway {
       name: "cloud",
       settings: { url: options.url, protocol: "auto", receiveMaximum: 256, sessionExpiry: 60_000, keepalive: 30_000 },
       clientId: `test-${options.id}`,
-      credentials: {},
+      credentials: options.credentials ?? {},
       subscriptions: [
         { topic: this.#topics.round(options.model), qos: 1, retained: "first" },
         { topic: own.receipts, qos: 1, retained: "ignore" },

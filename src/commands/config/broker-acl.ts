@@ -35,19 +35,20 @@ export const cloudRoles = {
     const { all, dataKeys } = fleetTopics(fleet);
     const each = fleetTopics(fleet).gateway("+");
     return [
-      ...read(all.data, `${each.prefix}keys`),
+      ...read(all.data),
       ...write(each.receipts, dataKeys),
       // A message to itself through a shared subscription shows whether the broker shares.
       ...both("tidegate/v1/probe/gateways/+/receipts/probe"),
     ];
   },
+  /** It leads rounds and rollouts; configurations and commands are for operators to sign and send. */
   coordinator: (fleet: string) => {
-    const { all, prefix } = fleetTopics(fleet);
+    const { all, coordinator, prefix } = fleetTopics(fleet);
     const each = fleetTopics(fleet).gateway("+");
     return [
-      ...read(all.status, all.metrics, all.reported, all.commandStatus, all.updates, `${each.prefix}keys`),
-      ...write(each.receipts),
-      ...both(each.twinDesired, each.commands, `${prefix}models/#`, `${prefix}rounds/#`),
+      ...read(all.status, all.metrics, all.updates, all.enrolments),
+      ...write(each.receipts, `${prefix}models/#`),
+      ...both(coordinator("+"), `${prefix}rounds/#`),
     ];
   },
   worker: (fleet: string) => {
