@@ -72,7 +72,10 @@ export const metricTable = {
   tidegate_uplink_bytes_total: counter("Bytes of those batches."),
   tidegate_uplink_receipts_total: counter("Receipts that the sink gave."),
 
-  tidegate_releases_total: counter("Releases of models that reached a state: active, refused, rolled-back and others.", "state"),
+  tidegate_releases_total: counter(
+    "Releases of models that reached a state: active, refused, rolled-back and others.",
+    "state",
+  ),
   tidegate_release_received_bytes_total: counter("Bytes that came for releases of models."),
   tidegate_documents_total: counter("Signed documents by outcome: accepted, or why they were refused.", "outcome"),
 

@@ -10,6 +10,7 @@ import { type Log, silentLog } from "../../src/base/log.ts";
 import { certificateTrouble } from "../../src/gateway/certificate-watch.ts";
 import { type Certificates, hasOpenssl, makeCertificates } from "../support/certificates.ts";
 import { tidegate } from "../support/command-line.ts";
+import { Daemon, moteStream } from "../support/daemon.ts";
 import { openLink } from "../support/links.ts";
 import { describeReal, freePort, startMosquitto } from "../support/mosquitto.ts";
 
@@ -83,6 +84,54 @@ describeReal("TLS to a broker", () => {
     expect(certificateTrouble({ site: state }, now + 3 * 86_400_000)).toMatch(/ended on \d{4}-/);
     expect(certificateTrouble({ site: state }, now - 30 * 86_400_000)).toBeNull();
   });
+
+  it("shows in `status`, health and metrics of a gateway that takes any certificate, and when the certificates end", async ({
+    skip,
+  }) => {
+    if (!hasOpenssl()) skip("needs openssl");
+    const listen = `127.0.0.1:${await freePort()}`;
+    const at = (name: string) => join(made.dir, name);
+    const client = { cert: at("gateway.pem"), key: at("gateway.key") };
+    const told = async (tls: object) => {
+      const daemon = new Daemon({
+        sensors: { url, tls: { ...client, ...tls } },
+        streams: { env: { ...moteStream, model: undefined } },
+        dashboard: { listen },
+      });
+      stops.push(() => daemon.remove());
+      await daemon.start();
+      const { health } = await daemon.eventually(
+        ({ health: { parts } }) => parts.certificates?.state === "degraded",
+        "looks at its certificates",
+      );
+      const shown = await tidegate(["status", "--once", "--config", join(daemon.dir, "tidegate.yaml")]);
+      const metrics = await (await fetch(`http://${listen}/metrics`)).text();
+      await daemon.stop();
+      const valueOf = (name: string) =>
+        Number(
+          metrics
+            .split("\n")
+            .find((line) => line.startsWith(name))
+            ?.split(" ")[1],
+        );
+      return { reason: health.parts.certificates, screen: shown.out, valueOf, warnings: daemon.text };
+    };
+    const end = 'tidegate_certificate_end_timestamp_seconds{link="site",certificate=';
+    const unverified = await told({ insecureSkipVerify: true });
+    expect(unverified.screen).toContain("ANY CERTIFICATE IS TAKEN");
+    expect(unverified.warnings).toContain("tls.insecureSkipVerify is set");
+    expect(unverified.valueOf('tidegate_link_unverified{link="site"}')).toBe(1);
+    const verified = await told({ ca: at("ca.pem") });
+    expect(verified.screen).not.toContain("ANY CERTIFICATE");
+    expect(verified.valueOf('tidegate_link_unverified{link="site"}')).toBe(0);
+    for (const { reason, valueOf } of [unverified, verified]) {
+      expect(reason).toMatchObject({ reason: expect.stringMatching(/certificate of site ends in 1 day/) });
+      for (const whose of ["broker", "client"]) {
+        const days = (valueOf(`${end}"${whose}"}`) - Date.now() / 1000) / 86_400;
+        expect([whose, days > 1 && days < 3]).toEqual([whose, true]);
+      }
+    }
+  }, 60_000);
 
   it("takes no TLS older than 1.2", async ({ skip }) => {
     if (!hasOpenssl()) skip("needs openssl");
