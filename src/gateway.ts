@@ -177,6 +177,7 @@ export class Gateway implements Component {
       await rememberFilters(this.journal, [...former, ...siteFilters(config)]);
       this.#recovered = Promise.all(recoveries.map((recovery) => recovery.run(this.#ending.signal)));
       await this.#running.start(signal);
+      signal.throwIfAborted();
       this.#ticker = setInterval(() => this.#tick(), tickMs);
       void this.erasures.resume().catch((error: Error) => log.error({ reason: error.message }, "an erasure waits"));
     } catch (thrown) {

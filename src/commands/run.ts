@@ -1,5 +1,6 @@
 import { systemClock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
+import { within } from "../base/lifecycle.ts";
 import type { Tree } from "../config/layers.ts";
 import { Twin } from "../control/twin.ts";
 import { TwinStore } from "../control/twin-store.ts";
@@ -53,10 +54,13 @@ export const define: Define = (command, io) => {
       const hangUp = () => void daemon.reload();
       process.on("SIGHUP", hangUp);
       try {
-        await daemon.start(io.signal);
-        await stopped(io.signal);
+        const hasStarted = await untilEnd(daemon, io.signal);
         log.info("draining");
-        await daemon.stop(drainMs);
+        // What was half open may not close as it should: that is no fault of one that was told to end.
+        await daemon.stop(drainMs).catch((thrown: unknown) => {
+          if (hasStarted) throw thrown;
+          log.warn({ reason: reasonOf(thrown) }, "ended in the middle of its start");
+        });
         log.info("ended");
       } catch (thrown) {
         log.error({ reason: reasonOf(thrown) }, "ended by a fault");
@@ -68,8 +72,30 @@ export const define: Define = (command, io) => {
     });
 };
 
-const stopped = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
+/**
+ * Starts it; resolves when it is told to end, be it in the middle of its start.
+ * @returns whether it had started
+ * @throws what it cannot go on with
+ */
+async function untilEnd(daemon: Daemon, signal: AbortSignal): Promise<boolean> {
+  const isTold = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  try {
+    const starting = daemon.start(signal);
+    await Promise.race([isTold, starting]);
+    if (signal.aborted) {
+      // It sees for itself that it is to end, between two of its steps, and closes what it has opened.
+      await within(starting, drainMs / 2, "the start").catch(() => {});
+      return false;
+    }
+    await Promise.race([isTold, daemon.failed]);
+    return true;
+  } catch (thrown) {
+    // A start that is told to end fails.
+    if (signal.aborted) return false;
+    await daemon.stop(drainMs).catch(() => {});
+    throw thrown;
+  }
+}

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { reasonOf } from "../../base/errors.ts";
+import { within } from "../../base/lifecycle.ts";
 import type { BufferStats } from "../../buffer/commit.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import type { Twin } from "../../control/twin.ts";
@@ -46,10 +47,12 @@ export class Daemon {
   #statsTimer: NodeJS.Timeout | undefined;
   #reloading: Promise<unknown> = Promise.resolve();
   #signal = new AbortController().signal;
+  readonly #failed = Promise.withResolvers<never>();
   #config: LoadedConfig;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#failed.promise.catch(() => {});
     this.#config = options.twin.load();
     this.#doors = new Doors({
       gateway: () => this.#gateway,
@@ -79,6 +82,11 @@ export class Daemon {
     return this.#gateway;
   }
 
+  /** Rejects when there is no gateway any more: after a reload neither the new nor the old configuration starts. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
   get httpUrl(): string | null {
     return this.#doors.httpUrl;
   }
@@ -96,8 +104,11 @@ export class Daemon {
     try {
       await this.#startGateway();
     } catch (thrown) {
+      // A start that is told to end fails; that says nothing of what it would start.
+      signal.throwIfAborted();
       await this.#startWithout(thrown);
     }
+    signal.throwIfAborted();
     await this.#doors.open(this.#config);
     this.#beat();
     this.#statsTimer = setInterval(() => void this.#look(), statsEveryMs);
@@ -136,6 +147,8 @@ export class Daemon {
   /** Reads the configuration again. @returns why the old one stays, where the new one has faults or does not start */
   reload(): Promise<string | null> {
     const reloaded = this.#reloading.then(() => this.#reload());
+    // Whoever asks need not look at the answer: what it cannot go on with is told by `failed`.
+    reloaded.catch(() => {});
     this.#reloading = reloaded;
     return reloaded;
   }
@@ -175,7 +188,12 @@ export class Daemon {
       log.error({ reason: fault }, "the new configuration does not start: back to the old one");
       this.#config = before;
       this.#gateway = this.#newGateway();
-      await this.#startGateway();
+      try {
+        await this.#startGateway();
+      } catch (again) {
+        this.#failed.reject(again);
+        throw again;
+      }
     }
     this.#beat();
     await this.#notifier.ready(this.#gateway.health.summary);
@@ -185,7 +203,8 @@ export class Daemon {
   async stop(deadlineMs: number): Promise<void> {
     await this.#notifier.stopping("draining");
     this.#options.twin.detach();
-    await this.#reloading.catch(() => {});
+    // A start that takes long fails when what it waits for is stopped.
+    await within(this.#reloading, deadlineMs / 4, "the start").catch(() => {});
     clearInterval(this.#statsTimer);
     this.#lag.stop();
     await this.#heartbeat?.stop();
