@@ -107,27 +107,27 @@ describeReal("TLS to a broker", () => {
       const shown = await tidegate(["status", "--once", "--config", join(daemon.dir, "tidegate.yaml")]);
       const metrics = await (await fetch(`http://${listen}/metrics`)).text();
       await daemon.stop();
-      const valueOf = (name: string) =>
+      const metricOf = (name: string) =>
         Number(
           metrics
             .split("\n")
             .find((line) => line.startsWith(name))
             ?.split(" ")[1],
         );
-      return { reason: health.parts.certificates, screen: shown.out, valueOf, warnings: daemon.text };
+      return { reason: health.parts.certificates, screen: shown.out, metricOf, warnings: daemon.text };
     };
     const end = 'tidegate_certificate_end_timestamp_seconds{link="site",certificate=';
     const unverified = await told({ insecureSkipVerify: true });
     expect(unverified.screen).toContain("ANY CERTIFICATE IS TAKEN");
     expect(unverified.warnings).toContain("tls.insecureSkipVerify is set");
-    expect(unverified.valueOf('tidegate_link_unverified{link="site"}')).toBe(1);
+    expect(unverified.metricOf('tidegate_link_unverified{link="site"}')).toBe(1);
     const verified = await told({ ca: at("ca.pem") });
     expect(verified.screen).not.toContain("ANY CERTIFICATE");
-    expect(verified.valueOf('tidegate_link_unverified{link="site"}')).toBe(0);
-    for (const { reason, valueOf } of [unverified, verified]) {
+    expect(verified.metricOf('tidegate_link_unverified{link="site"}')).toBe(0);
+    for (const { reason, metricOf } of [unverified, verified]) {
       expect(reason).toMatchObject({ reason: expect.stringMatching(/certificate of site ends in 1 day/) });
       for (const whose of ["broker", "client"]) {
-        const days = (valueOf(`${end}"${whose}"}`) - Date.now() / 1000) / 86_400;
+        const days = (metricOf(`${end}"${whose}"}`) - Date.now() / 1000) / 86_400;
         expect([whose, days > 1 && days < 3]).toEqual([whose, true]);
       }
     }
