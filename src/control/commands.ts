@@ -1,6 +1,7 @@
 import type * as z from "zod";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { OpenedDocument } from "../crypto/signed-document.ts";
 import type { Audit } from "./audit.ts";
 import { commandSchema } from "./command-document.ts";
 import type { DocumentGate } from "./document-gate.ts";
@@ -93,9 +94,11 @@ export class Commands {
     const { table, gate, audit, state, log } = this.#options;
     let asked: { id: string; name: string; command: Command; params: Record<string, unknown> } | undefined;
     let by: string[];
+    let isMeant = false;
     try {
-      const accepted = await gate.accept("command", envelope, (document) => {
-        asked = readCommand(table, topicId, document);
+      const accepted = await gate.accept("command", envelope, (document, keys) => {
+        isMeant = document.id === topicId;
+        asked = readCommand(table, topicId, document, keys);
         const { command, params } = asked;
         const { action, isDestructive } = command;
         return { action, isDestructive, resource: command.resource?.(params) ?? {} };
@@ -104,9 +107,9 @@ export class Commands {
     } catch (thrown) {
       if (!(thrown instanceof TidegateError) || thrown.code !== "DOCUMENT_REFUSED") throw thrown;
       const reason = String(thrown.facts.reason);
-      // A repeat must not change what is said of the command that was done, and strangers are told nothing.
-      if (!["old-version", "unknown-key", "wrong-audience"].includes(reason))
-        void this.#tell({ id: topicId, status: "failed", reason });
+      // Whoever can reach the topic must not change what is said there of a command: neither by a repeat, nor by what
+      // nobody known has signed for it.
+      if (isMeant && reason !== "old-version") void this.#tell({ id: topicId, status: "failed", reason });
       return;
     }
     if (!asked) return;
@@ -142,9 +145,11 @@ export class Commands {
 }
 
 /** @throws Error  what is wrong with it: the gate tells it as malformed */
-function readCommand(table: CommandTable, topicId: string, document: unknown) {
+function readCommand(table: CommandTable, topicId: string, document: OpenedDocument, keys: readonly string[]) {
   const { id, name, params } = commandSchema.parse(document);
   if (id !== topicId) throw new Error("its id is not that of its topic");
+  // Versions count for each signer: nobody counts on for another.
+  if (!keys.includes(document.subject ?? "")) throw new Error("its subject is none of those who signed it");
   const command = Object.hasOwn(table, name) ? table[name] : undefined;
   if (!command) throw new Error(`there is no command ${name}`);
   return { id, name, command, params: command.params.parse(params) as Record<string, unknown> };

@@ -30,6 +30,9 @@ export type DocumentUse = {
   readonly isDestructive?: boolean;
 };
 
+/** What follows from what a document says; `keys`: fingerprints of those that signed it. A throw: it is malformed. */
+type UseOf = (document: OpenedDocument, keys: readonly string[]) => DocumentUse;
+
 export type AcceptedDocument = {
   readonly document: OpenedDocument;
   /** Names of the principals who signed. */
@@ -85,14 +88,10 @@ export class DocumentGate {
 
   /**
    * Judges a document.
-   * @param use  what it asks for, or how that follows from what it says; a throw means that it is malformed
+   * @param use  what it asks for, or how that follows from what it says
    * @throws TidegateError DOCUMENT_REFUSED { what, reason: Refusal, detail }; STORAGE_FAILED: nothing was accepted
    */
-  accept(
-    kind: DocumentKind,
-    envelope: Uint8Array | string,
-    use: DocumentUse | ((document: OpenedDocument) => DocumentUse),
-  ): Promise<AcceptedDocument> {
+  accept(kind: DocumentKind, envelope: Uint8Array | string, use: DocumentUse | UseOf): Promise<AcceptedDocument> {
     const judged = this.#last.then(() => this.#accept(kind, envelope, use));
     this.#last = judged.catch(() => {});
     return judged;
@@ -101,7 +100,7 @@ export class DocumentGate {
   async #accept(
     kind: DocumentKind,
     envelope: Uint8Array | string,
-    use: DocumentUse | ((document: OpenedDocument) => DocumentUse),
+    use: DocumentUse | UseOf,
   ): Promise<AcceptedDocument> {
     const seen: Seen = { by: [] };
     try {
@@ -136,7 +135,7 @@ export class DocumentGate {
   async #judge(
     kind: DocumentKind,
     envelope: Uint8Array | string,
-    use: DocumentUse | ((document: OpenedDocument) => DocumentUse),
+    use: DocumentUse | UseOf,
     seen: Seen,
   ): Promise<AcceptedDocument> {
     const { fleet, gateway, state, trustedTime } = this.#options;
@@ -148,22 +147,23 @@ export class DocumentGate {
     const { document } = opened;
     seen.document = document;
     seen.by = [...new Set(opened.signedBy.flatMap((key) => owners.get(key) ?? []))];
-    const asked = typeof use === "function" ? asMalformed(kind, () => use(document)) : use;
+    const asked = typeof use === "function" ? asMalformed(kind, () => use(document, opened.signedBy)) : use;
     const resource = { gateway, ...asked.resource };
     seen.use = { ...asked, resource };
+    const contentHash = hash("sha256", opened.payload, "hex");
+    const name = floorName(document);
+    const floor = parseFloor(await state.stateGet(name));
+    const isRepeat =
+      document.version === floor?.version && documentKinds[kind].isRetained && floor.hash === contentHash;
+    // Before all else: one that was dealt with is old, whatever became of policy, clock and challenge since.
+    if (floor && document.version <= floor.version && !isRepeat)
+      throw refuse("old-version", `version ${document.version} is not above ${floor.version}`);
     const decision = decide(policy, { action: asked.action, resource, signers: seen.by });
     if (!decision.isAllowed) {
       const detail = `no rule allows ${asked.action} by ${seen.by.join(", ")}`;
       throw refuse(decision.lacksSigners ? "too-few-signatures" : "policy", detail);
     }
     this.#checkTimes(kind, document);
-    const contentHash = hash("sha256", opened.payload, "hex");
-    const name = floorName(document);
-    const floor = parseFloor(await state.stateGet(name));
-    const isRepeat =
-      document.version === floor?.version && documentKinds[kind].isRetained && floor.hash === contentHash;
-    if (floor && document.version <= floor.version && !isRepeat)
-      throw refuse("old-version", `version ${document.version} is not above ${floor.version}`);
     const accepted = { document, signedBy: seen.by, hash: contentHash, isRepeat };
     if (asked.isDestructive && !isRepeat) this.#spendChallenge(kind, document);
     if (!isRepeat) await state.statePut(name, Buffer.from(`${document.version} ${contentHash}`));
@@ -179,6 +179,9 @@ export class DocumentGate {
     const { now } = trustedTime;
     if (now !== null && issuedAt > now + maxAheadMs)
       throw refused(kind, "expired", `it was issued in the future, at ${document.issuedAt}`);
+    // Versions are counts or the signer's clock in ms: one beyond it would shut out everybody who comes after.
+    if (document.version > issuedAt)
+      throw refused(kind, "malformed", `version ${document.version} is later than the time at which it was issued`);
     if (document.expires === undefined) return;
     const expires = Date.parse(document.expires);
     // Of a clock that nobody keeps it is known how late it is at least: what had expired by then has expired.

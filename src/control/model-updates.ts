@@ -45,7 +45,7 @@ export type ModelUpdatesOptions = {
   readonly port: Listening;
   manifestTopic(model: string): string;
   blobTopic(model: string, sha256: string, n: number): string;
-  /** Opens a signed manifest; throws when it is not to be followed. */
+  /** Opens a signed manifest of the model; throws when it is not to be followed. */
   verify(payload: Uint8Array, model: string): Promise<unknown>;
   /** How long a new version is watched before it is kept, ms. */
   readonly watchMs: number;
@@ -160,7 +160,6 @@ export class ModelUpdates {
     let manifest: Manifest;
     try {
       manifest = parseManifest(await this.#options.verify(payload, model));
-      if (manifest.subject !== model) throw new TidegateError("MANIFEST_INVALID", { reason: "it is of another model" });
     } catch (thrown) {
       this.#options.log.warn({ model, reason: reasonOf(thrown) }, "a manifest was refused");
       return;

@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import type { Clock } from "../base/clock.ts";
+import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
@@ -44,13 +45,7 @@ export function modelDelivery(parts: ModelDeliveryParts): ModelUpdates {
     port: cloud,
     manifestTopic: topics.manifest,
     blobTopic: topics.blob,
-    verify: async (payload, model) => {
-      const { document } = await gate.accept(manifestKind, payload, ({ rollout }) => ({
-        action: isForced(rollout) ? "model.rollback" : "model.push",
-        resource: { model },
-      }));
-      return document;
-    },
+    verify: manifestsBy(gate),
     watchMs: updates.watch,
     onChange: () => cloud.announce(),
     clock,
@@ -58,5 +53,19 @@ export function modelDelivery(parts: ModelDeliveryParts): ModelUpdates {
     random: Math.random,
   });
 }
+
+/**
+ * Opens a model's signed manifest. That it is about no other model is settled before its version counts: whoever may
+ * push one model must not use up the versions of another.
+ */
+export const manifestsBy =
+  (gate: Pick<DocumentGate, "accept">) =>
+  async (payload: Uint8Array, model: string): Promise<unknown> => {
+    const { document } = await gate.accept(manifestKind, payload, ({ subject, rollout }) => {
+      if (subject !== model) throw new TidegateError("MANIFEST_INVALID", { reason: "it is of another model" });
+      return { action: isForced(rollout) ? "model.rollback" : "model.push", resource: { model } };
+    });
+    return document;
+  };
 
 const isForced = (rollout: unknown): boolean => (rollout as { isForced?: unknown } | undefined)?.isForced === true;

@@ -61,8 +61,8 @@ export async function pushModel({ link, fleet, retained }: CloudVisit, options: 
     if (refused.length > 0) throw refusal(topics.blob(model, "…", refused[0]?.n ?? 0));
     done += blob.length;
   }
-  const manifest = versionAfter((await retained(topic)).get(topic));
   const now = Date.now();
+  const manifest = versionAfter((await retained(topic)).get(topic), now);
   const document = {
     kind: manifestKind,
     audience: fleet,
@@ -88,13 +88,16 @@ export async function pushModel({ link, fleet, retained }: CloudVisit, options: 
 const refusal = (topic: string) =>
   new TidegateError("BROKER_REFUSED", { url: topic, reason: "its access rules do not let this user publish there" });
 
-/** The version after the one that the broker holds. Whether that one is genuine does not matter: the next is above it. */
-function versionAfter(payload: Uint8Array | undefined): number {
+/**
+ * The version after the one that the broker holds, whether that one is genuine or not; but none beyond the time in ms,
+ * which gateways refuse: whoever can write there must not use up the versions that are to come.
+ */
+function versionAfter(payload: Uint8Array | undefined, now: number): number {
   if (!payload) return 1;
   try {
     const { payload: body } = JSON.parse(Buffer.from(payload).toString("utf8")) as { payload: string };
     const { version } = JSON.parse(Buffer.from(body, "base64").toString("utf8")) as { version: unknown };
-    return Number.isSafeInteger(version) ? Number(version) + 1 : 1;
+    return Number.isSafeInteger(version) ? Math.min(Number(version) + 1, now) : 1;
   } catch {
     return 1;
   }
