@@ -35,10 +35,13 @@ export const inForce = (state: TwinState): Overlay | null => state.trial?.overla
 export const newestOf = ({ good, trial, last }: TwinState): number =>
   Math.max(good?.version ?? 0, trial?.overlay.version ?? 0, last?.version ?? 0);
 
-/** A new one is staged; one that was on trial gives way without having been judged. */
-export const staged = (state: TwinState, overlay: Overlay, before: Vitals | null): TwinState => ({
+/**
+ * A new one is staged; one that was on trial gives way without having been judged. It is compared with what was before
+ * that one: else a fault that comes twice in a row would be taken for how things are.
+ */
+export const staged = (state: TwinState, overlay: Overlay, now: Vitals | null): TwinState => ({
   ...state,
-  trial: { overlay, starts: 0, before },
+  trial: { overlay, starts: 0, before: state.trial ? state.trial.before : now },
 });
 
 /** What is on trial is about to be started: counted before, so that one that brings the gateway down cannot do so for ever. */

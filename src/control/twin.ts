@@ -61,9 +61,14 @@ export class Twin {
     this.#state = state;
   }
 
-  /** The start of a process is a start of what is on trial. */
+  /** The start of a process is a start of what is on trial; one that cannot be counted could go on for ever. */
   async begin(): Promise<void> {
-    await this.#put(begun(this.#state));
+    try {
+      await this.#put(begun(this.#state));
+    } catch (thrown) {
+      this.#options.log.error({ reason: reasonOf(thrown) }, "a start on trial cannot be counted: it is left out");
+      this.leaveOut();
+    }
   }
 
   /** From now on there is a daemon that things can be tried on. */

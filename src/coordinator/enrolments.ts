@@ -37,8 +37,9 @@ export class Enrolments {
     return this.all.filter(({ removedAt }) => removedAt === null).length;
   }
 
+  /** Whether a gateway is a member: one that was removed has no say any more. */
   has(gateway: string): boolean {
-    return this.#members.has(gateway);
+    return this.#members.get(gateway)?.removedAt === null;
   }
 
   /** Whether this key is, or was, the gateway's. */

@@ -65,9 +65,10 @@ export class PartAssembly {
     return isWhole ? { state: "whole", update } : { state: "broken" };
   }
 
-  /** Lets go of what has come of an update. */
-  forget({ gateway, model }: Pick<PartHead, "gateway" | "model">): void {
-    this.#drop(`${gateway}/${model}`);
+  /** Lets go of what has come of an update; another one of the same gateway stays. */
+  forget({ gateway, model, update }: Pick<PartHead, "gateway" | "model" | "update">): void {
+    const key = `${gateway}/${model}`;
+    if (this.#transfers.get(key)?.update === update) this.#drop(key);
   }
 
   #keep(transfer: Transfer, n: number, piece: Uint8Array): void {

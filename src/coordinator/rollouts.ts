@@ -49,6 +49,8 @@ export type RolloutsOptions = {
 };
 
 const validMs = 365 * 86_400_000;
+/** Models that one gateway may report, and characters of a hash and a state. */
+const [maxReports, maxNameLength] = [64, 128];
 
 /**
  * Brings releases to a fleet stage by stage, by what gateways report: on when a stage has stood its time, halted by
@@ -57,9 +59,8 @@ const validMs = 365 * 86_400_000;
 export class Rollouts {
   readonly #options: RolloutsOptions;
   readonly #kept = new Map<string, KeptRollout>();
-  /** Newest report of each gateway, by model. */
-  readonly #reports = new Map<string, Map<string, ModelReport>>();
-  readonly #members = new Set<string>();
+  /** Newest reports of each member that was heard of, by model. */
+  readonly #reports = new Map<string, ReadonlyMap<string, ModelReport>>();
   readonly #stageSince = new Map<string, number>();
 
   constructor(options: RolloutsOptions) {
@@ -85,22 +86,19 @@ export class Rollouts {
 
   /** A member's status document. What it says of models is taken as its word, no more. */
   heard(gateway: string, status: unknown): void {
-    this.#members.add(gateway);
     const models = (status as { models?: unknown } | null)?.models;
-    if (typeof models !== "object" || models === null) return;
-    for (const [model, said] of Object.entries(models).slice(0, 64)) {
-      const { hash, state, reason } = said as Partial<Record<keyof ModelReport, unknown>>;
-      if (typeof hash !== "string" || typeof state !== "string") continue;
-      const reports = this.#reports.get(model) ?? new Map<string, ModelReport>();
-      this.#reports.set(model, reports);
-      reports.set(gateway, { hash, state, reason: typeof reason === "string" ? reason.slice(0, 500) : "" });
+    const reports = new Map<string, ModelReport>();
+    for (const [model, said] of Object.entries(typeof models === "object" ? (models ?? {}) : {}).slice(0, maxReports)) {
+      const { hash, state, reason } = (said ?? {}) as Partial<Record<keyof ModelReport, unknown>>;
+      if (typeof hash !== "string" || typeof state !== "string" || hash.length + state.length > maxNameLength) continue;
+      reports.set(model, { hash, state, reason: typeof reason === "string" ? reason.slice(0, 500) : "" });
     }
+    this.#reports.set(gateway, reports);
   }
 
   /** A gateway that was removed counts no more. */
   forget(gateway: string): void {
-    this.#members.delete(gateway);
-    for (const reports of this.#reports.values()) reports.delete(gateway);
+    this.#reports.delete(gateway);
   }
 
   /**
@@ -180,8 +178,8 @@ export class Rollouts {
   }
 
   #tally(rollout: Rollout): Tally {
-    const own = this.#reports.get(rollout.model);
-    return tallyOf(rollout, new Map([...this.#members].map((gateway) => [gateway, own?.get(gateway) ?? null])));
+    const own = [...this.#reports].map(([gateway, reports]) => [gateway, reports.get(rollout.model) ?? null] as const);
+    return tallyOf(rollout, new Map(own));
   }
 
   async #publish(next: KeptRollout, isForced = false): Promise<void> {

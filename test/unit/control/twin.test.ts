@@ -125,6 +125,30 @@ describe("the twin", () => {
     expect(host.applied).toBe(3);
   });
 
+  it("does not take the faults of one that was not judged for how things are", async () => {
+    const twin = newTwin();
+    const host = attached(twin);
+    await twin.propose(overlay(1, 2), null, []);
+    host.vitals = { ...well, inferencesPerSecond: 0 };
+    await past(5_000);
+    await twin.propose(overlay(2, 3), null, []);
+    await past(11_000);
+    await vi.waitFor(() => expect(twin.report.last).toMatchObject({ version: 2, outcome: "reverted" }));
+    expect(onAfterOf(twin)).toBe(1);
+  });
+
+  it("leaves out what is on trial where starts cannot be counted: a full disk keeps no gateway down", async () => {
+    const first = newTwin();
+    attached(first);
+    await first.propose(overlay(1, 2), null, []);
+    const full = vi.spyOn(TwinStore.prototype, "save").mockRejectedValue(new Error("ENOSPC"));
+    const next = newTwin();
+    await next.begin();
+    full.mockRestore();
+    expect(onAfterOf(next)).toBe(1);
+    expect(next.report).toMatchObject({ isLeftOut: true, trial: { version: 1 } });
+  });
+
   it("is left out, not fatal, when the site's own file no longer goes with it; and comes back with that", async () => {
     const first = newTwin();
     attached(first);

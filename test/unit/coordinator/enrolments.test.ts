@@ -62,7 +62,7 @@ describe("joining a fleet", () => {
     await enrolments.enrol("gw-1", gateway.signer.publicKey, 1);
     await enrolments.remove("gw-1", 2);
     expect(enrolments.standing("gw-1", gateway.signer.publicKey)).toBe("removed");
-    expect(enrolments.count).toBe(0);
+    expect([enrolments.count, enrolments.has("gw-1")]).toEqual([0, false]);
     await enrolments.enrol("gw-1", gateway.signer.publicKey, 3);
     expect(enrolments.standing("gw-1", gateway.signer.publicKey)).toBe("member");
   });

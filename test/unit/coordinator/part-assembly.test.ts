@@ -43,6 +43,18 @@ describe("parts of updates", () => {
     expect(assembly.bytes).toBe(200);
   });
 
+  it("of an update that came before and is refused now do not take away those of the one under way", () => {
+    const assembly = new PartAssembly(10_000);
+    assembly.add(a);
+    const [old] = partsOf(
+      "gw-1",
+      bytes.map((byte) => byte ^ 1),
+    ) as [UpdatePart];
+    assembly.forget(old.head);
+    assembly.add(b);
+    expect(assembly.add(c)).toMatchObject({ state: "whole" });
+  });
+
   it("that do not make what they name are broken", () => {
     const assembly = new PartAssembly(10_000);
     const lied = partsOf("gw-1", bytes, { update: "0".repeat(64) });
