@@ -111,7 +111,7 @@ describe.skipIf(!shim)(`each PUBACK${shim ? "" : ` (${compilerMissing})`}`, () =
       const events = readTrace(trace);
       const acknowledged = acknowledgements(events);
       const random = seededRandom(seed);
-      const [disk, careless] = [new Disk(), new Disk(() => true)];
+      const [disk, careless] = [new Disk(() => false, ["keys"]), new Disk(() => true, ["keys"])];
       const missing: string[] = [];
       let missed = 0;
       for (const [i, event] of events.entries()) {

@@ -34,9 +34,15 @@ export class Disk {
   #entryChanges: ((names: Entries) => unknown)[] = [];
   #opened = new Map<number, { name: string; inode: Inode | null }>();
 
-  /** @param ignoresSync  whose syncs are to have no effect, by name: to show that they are needed */
-  constructor(ignoresSync: (name: string) => boolean = () => false) {
+  readonly #folders: readonly string[];
+
+  /**
+   * @param ignoresSync  whose syncs are to have no effect, by name: to show that they are needed
+   * @param folders  those that are there from the beginning
+   */
+  constructor(ignoresSync: (name: string) => boolean = () => false, folders: readonly string[] = []) {
     this.#ignoresSync = ignoresSync;
+    this.#folders = folders;
   }
 
   apply(event: TraceEvent): void {
@@ -61,7 +67,7 @@ export class Disk {
   }
 
   #open({ handle, name, isMade, isEmptied }: TraceEvent & { kind: "open" }): void {
-    if (name === "") {
+    if (name === "" || this.#folders.includes(name)) {
       this.#opened.set(handle, { name, inode: null });
       return;
     }
@@ -85,6 +91,10 @@ export class Disk {
     if (inode) {
       inode.synced = applied(inode.synced, inode.changes);
       inode.changes = [];
+    } else if (name !== "") {
+      const isWithin = (entry: string) => entry.startsWith(`${name}/`);
+      for (const entry of [...this.#syncedNames.keys()].filter(isWithin)) this.#syncedNames.delete(entry);
+      for (const [entry, file] of this.#names) if (isWithin(entry)) this.#syncedNames.set(entry, file);
     } else {
       this.#syncedNames = new Map(this.#names);
       this.#entryChanges = [];

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { checkCut } from "./power-cut-check.ts";
 import { Disk, type FateName, type Files, fateNames, fates } from "./power-cut-disk.ts";
@@ -130,6 +130,10 @@ export function layOut(files: Files): { readonly dir: string; remove(): void } {
   const folder = mkdtempSync(join(scratch, "tidegate-power-cut-"));
   const dir = join(folder, "data");
   mkdirSync(dir);
-  for (const [name, content] of files) if (name !== acknowledgedFile) writeFileSync(join(dir, name), content);
+  for (const [name, content] of files) {
+    if (name === acknowledgedFile) continue;
+    mkdirSync(dirname(join(dir, name)), { recursive: true });
+    writeFileSync(join(dir, name), content);
+  }
   return { dir, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
