@@ -32,7 +32,9 @@ export function environmentLayer(
 ): { layer: Tree; setters: Map<string, string>; faults: Fault[] } {
   const [layer, setters, faults]: [Tree, Map<string, string>, Fault[]] = [{}, new Map(), []];
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith("TIDEGATE_") || !name.includes("__") || value === undefined) continue;
+    if (!name.startsWith("TIDEGATE_") || value === undefined) continue;
+    // A name of one part may be meant for a verb, such as TIDEGATE_CONFIG; so only the keys of the top level are taken.
+    if (!name.includes("__") && !plainKeys().includes(name.slice("TIDEGATE_".length).toLowerCase())) continue;
     const path: string[] = [];
     for (const part of name.slice("TIDEGATE_".length).split("__")) {
       const { keys, meta } = declaredAt(path);
@@ -50,6 +52,13 @@ export function environmentLayer(
     put(layer, path, read(value, declaredAt(path).meta?.scalar));
   }
   return { layer, setters, faults };
+}
+
+/** Keys of the top level that are no sections, in lower case. */
+function plainKeys(): string[] {
+  return declaredAt([])
+    .keys.filter((key) => declaredAt([key]).meta?.scalar !== undefined)
+    .map((key) => key.toLowerCase());
 }
 
 /** Flags by path: `{"gateway.dataDir": "/tmp/x"}`. Those that are undefined were not given. */
