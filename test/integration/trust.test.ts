@@ -122,6 +122,24 @@ describeReal("a gateway and those who command it", () => {
     ]);
   }, 120_000);
 
+  it("obeys a new key from the moment that the site trusts it until it is revoked, without an end", async () => {
+    const { publish, command, told, verb, daemon } = await openWorld();
+    const { pid } = daemon;
+    const said = async (id: string, signer: Signer) => {
+      await publish(id, command(id, [signer], { name: "config.check", params: { config: {} } }));
+      // What comes after it, and is allowed, is answered after it.
+      await publish(`${id}-after`, command(`${id}-after`, [alice], { name: "config.check", params: { config: {} } }));
+      await expect.poll(() => told(`${id}-after`).at(-1), { timeout: 10_000 }).toBe("successful");
+      return told(id).at(-1);
+    };
+    expect(await said("k1", mallory)).toBeUndefined();
+    expect(await verb("keys", "trust", "carol", base64(mallory), "--role", "operator")).toMatchObject({ code: 0 });
+    expect(await said("k2", mallory)).toBe("successful");
+    expect(await verb("keys", "revoke", "carol")).toMatchObject({ code: 0 });
+    expect(await said("k3", mallory)).toBeUndefined();
+    expect(daemon.pid).toBe(pid);
+  }, 60_000);
+
   it("takes no command twice when it was killed meanwhile, and has another challenge", async () => {
     const { status, publish, command, told, daemon } = await openWorld();
     const { challenge } = status() ?? {};

@@ -4,7 +4,7 @@ import { keyBytes } from "../../crypto/sealing.ts";
 import { fingerprint } from "../../crypto/signing.ts";
 import { isId } from "../../wire/topics.ts";
 import { loadFor } from "../load-configuration.ts";
-import { configOption, type Io, jsonOption } from "../verb.ts";
+import { answer, configOption, type Io, jsonOption } from "../verb.ts";
 import { askDaemon } from "./beside-daemon.ts";
 import type { KeyOptions } from "./place.ts";
 import { revokeGateway, trustGateway } from "./trusted-gateways.ts";
@@ -63,7 +63,10 @@ export function defineTrust(command: Command, io: Io): void {
 
 /** The daemon reads its policy with the configuration; a sink looks at its file by itself. */
 async function told(io: Io, options: KeyOptions, isChanged: boolean): Promise<void> {
-  if (isChanged) await askDaemon(io, options, "reload");
+  const reason = isChanged ? await askDaemon<string | null>(io, options, "reload") : null;
+  if (reason == null) return;
+  io.err(`The file is changed, but the running daemon goes on with what it had: ${reason}`);
+  answer(1);
 }
 
 function isGateway(name: string, { dir }: KeyOptions): boolean {

@@ -31,6 +31,14 @@ describe("the documents", () => {
     expect(broken).toEqual([]);
   });
 
+  it("name tests that exist", () => {
+    const named = documents.flatMap((file) =>
+      [...read(file).matchAll(/`(test\/[\w./-]+\.ts)`/g)].map((match) => [file, match[1] ?? ""] as const),
+    );
+    expect(named.filter(([file]) => file === "docs/threat-model.md").length).toBeGreaterThan(40);
+    expect(named.filter(([, test]) => !existsSync(join(root, test)))).toEqual([]);
+  });
+
   it("name verbs that exist", () => {
     const known = new Set(verbs.map(({ name }) => name));
     const named = documents.flatMap((file) =>
