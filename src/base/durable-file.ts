@@ -1,4 +1,4 @@
-import { open, rename, rm } from "node:fs/promises";
+import { copyFile, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
@@ -25,9 +25,17 @@ export async function writeDurably(file: string, bytes: Uint8Array | string, mod
   await syncFolder(dirname(file));
 }
 
+/** Copies a file, and resolves when what the copy holds is durable; its name is not yet. */
+export async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await sync(to);
+}
+
 /** Makes the names in a folder durable. */
-export async function syncFolder(dir: string): Promise<void> {
-  const handle = await open(dir, "r");
+export const syncFolder = (dir: string): Promise<void> => sync(dir);
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, "r");
   try {
     await handle.sync();
   } finally {

@@ -96,9 +96,15 @@ export function parseManifest(document: unknown): Manifest {
 /** What a gateway is, as far as a manifest may ask for it. */
 export type Hardware = { readonly runtime: string; readonly arch: string; readonly memoryMB: number };
 
+/** Share of the memory that a file may take: some four copies of it are there while a difference is applied. */
+const fileShare = 1 / 8;
+
 /** Why a gateway does not take a release; null when nothing is in its way. */
-export function unfitReason({ requires }: Pick<Manifest, "requires">, here: Hardware): string | null {
+export function unfitReason({ requires, release }: Pick<Manifest, "requires" | "release">, here: Hardware) {
   const { runtime, arch, memoryMB } = requires;
+  const largestMB = Math.ceil(Math.max(...release.files.map((file) => file.size)) / 2 ** 20);
+  if (largestMB > here.memoryMB * fileShare)
+    return `a file of it has ${largestMB} MB: too much for ${here.memoryMB} MB of memory`;
   if (runtime && isOlder(here.runtime, runtime)) return `it needs Tidegate ${runtime}, this is ${here.runtime}`;
   if (arch && !arch.some((name) => name === here.arch)) return `it is for ${arch.join(" or ")}, this is ${here.arch}`;
   if (memoryMB && here.memoryMB < memoryMB) return `it needs ${memoryMB} MB of memory, there are ${here.memoryMB}`;

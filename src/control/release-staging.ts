@@ -1,6 +1,6 @@
-import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { syncFolder, writeDurably } from "../base/durable-file.ts";
+import { copyDurably, syncFolder, writeDurably } from "../base/durable-file.ts";
 import { TidegateError } from "../base/errors.ts";
 import { type Bundle, openBundle } from "../inference/bundle.ts";
 import { type BlobFetchOptions, fetchBlob } from "./blob-fetch.ts";
@@ -29,10 +29,12 @@ const fileMode = 0o640;
  */
 export async function stageRelease(manifest: Manifest, options: StagingOptions): Promise<Bundle> {
   const { release, subject } = manifest;
-  const folder = join(options.dir, `${subject}-${release.hash.slice(0, 16)}`);
+  const folder = join(options.dir, folderName(subject, release.hash));
+  await tidy(manifest, options.dir);
   await mkdir(folder, { recursive: true, mode: 0o750 });
   const here = options.active ? await filesOf(options.active) : new Map<string, string>();
-  for (const file of release.files) await bring(file, join(folder, file.path), here, options);
+  const blobs = join(options.dir, "blobs", subject);
+  for (const file of release.files) await bring(file, join(folder, file.path), here, { ...options, dir: blobs });
   await syncFolder(folder);
   const bundle = await openBundle(folder);
   if (bundle.hash !== release.hash || bundle.name !== subject || bundle.card.version !== release.version) {
@@ -43,14 +45,30 @@ export async function stageRelease(manifest: Manifest, options: StagingOptions):
   return bundle;
 }
 
+const folderName = (model: string, release: string): string => `${model}-${release.slice(0, 16)}`;
+
+/** Removes what releases of the model that were given up have left: one after another they would fill the disk. */
+async function tidy({ subject, release }: Manifest, dir: string): Promise<void> {
+  const wanted = release.files.flatMap((file) => [file, ...file.differences]).map(({ sha256 }) => sha256);
+  const isOfModel = (name: string) =>
+    name.length === folderName(subject, release.hash).length && name.startsWith(`${subject}-`);
+  const isLeft = (name: string) => isOfModel(name) && name !== folderName(subject, release.hash);
+  const blobs = join(dir, "blobs", subject);
+  const left = [
+    ...(await namesIn(dir)).filter(isLeft).map((name) => join(dir, name)),
+    ...(await namesIn(blobs)).filter((name) => !wanted.includes(name.slice(0, 64))).map((name) => join(blobs, name)),
+  ];
+  for (const path of left) await rm(path, { recursive: true, force: true });
+}
+
+const namesIn = (dir: string): Promise<string[]> => readdir(dir).catch(() => []);
+
 async function bring(file: ReleaseFile, target: string, here: Map<string, string>, options: StagingOptions) {
   const { dir, fetch, onReceived } = options;
   if (await hasHash(target, file.sha256)) return;
   const known = here.get(file.sha256);
-  if (known) return copyFile(known, target);
-  const blobs = join(dir, "blobs");
-  const get = (blob: { sha256: string; size: number; url?: string | undefined }) =>
-    fetchBlob(blob, { ...fetch, dir: blobs });
+  if (known) return copyDurably(known, target);
+  const get = (blob: { sha256: string; size: number; url?: string | undefined }) => fetchBlob(blob, { ...fetch, dir });
   for (const difference of file.differences) {
     const base = here.get(difference.from);
     if (!base || difference.kind !== planesKind || difference.size >= file.size) continue;
@@ -63,8 +81,7 @@ async function bring(file: ReleaseFile, target: string, here: Map<string, string
   }
   const whole = await get(file);
   onReceived?.(file.size);
-  await copyFile(whole, target);
-  await rm(whole, { force: true });
+  await rename(whole, target);
 }
 
 const hasHash = async (path: string, sha256: string): Promise<boolean> => {

@@ -42,15 +42,18 @@ describe("a manifest", () => {
   });
 
   it("says why a gateway is not fit for it", () => {
-    const { requires } = parseManifest({
+    const { requires, release } = parseManifest({
       ...manifest,
       requires: { runtime: "1.10.0", arch: ["arm64"], memoryMB: 512 },
     });
     const here = { runtime: "1.10.0", arch: "arm64", memoryMB: 512 };
-    expect(unfitReason({ requires }, here)).toBeNull();
-    expect(unfitReason({ requires }, { ...here, runtime: "1.9.12" })).toMatch(/needs Tidegate 1.10.0/);
-    expect(unfitReason({ requires }, { ...here, arch: "x64" })).toMatch(/for arm64/);
-    expect(unfitReason({ requires }, { ...here, memoryMB: 256 })).toMatch(/512 MB/);
+    expect(unfitReason({ requires, release }, here)).toBeNull();
+    expect(unfitReason({ requires, release }, { ...here, runtime: "1.9.12" })).toMatch(/needs Tidegate 1.10.0/);
+    expect(unfitReason({ requires, release }, { ...here, arch: "x64" })).toMatch(/for arm64/);
+    expect(unfitReason({ requires, release }, { ...here, memoryMB: 256 })).toMatch(/512 MB/);
+    // A few bytes on the line can stand for a file that takes all the memory, at every start again.
+    const huge = { ...release, files: release.files.map((file) => ({ ...file, size: 100 * 2 ** 20 })) };
+    expect(unfitReason({ requires, release: huge }, here)).toMatch(/100 MB: too much for 512 MB/);
   });
 
   it("takes about its share of a fleet, and a growing share keeps those that are in", () => {
