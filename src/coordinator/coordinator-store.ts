@@ -23,6 +23,11 @@ export type EnrolmentToken = {
   readonly expiresAt: number;
 };
 
+/**
+ * What becomes of a request. `other-key`: somebody asks under this name already. The first stays, so that an operator who
+ * says yes takes in whom they have looked at.
+ */
+export type RequestUse = "kept" | "full" | "other-key";
 export type TokenUse = "enrolled" | "unknown" | "expired" | "used" | "other-gateway" | "other-key";
 
 /** One version of a model's averaged weights. */
@@ -101,7 +106,7 @@ export type CoordinatorStore = {
   members(): Promise<Member[]>;
   /** Takes a gateway in, or gives it another key, or takes a removed one back; its request is done. */
   enrol(gateway: string, key: Uint8Array, at: number): Promise<void>;
-  /** False when it is no member. */
+  /** What a gateway has asked goes, too. False when it is no member and has not asked. */
   remove(gateway: string, at: number): Promise<boolean>;
   /** False when there are too many already. */
   addToken(token: EnrolmentToken): Promise<boolean>;
@@ -110,8 +115,7 @@ export type CoordinatorStore = {
   /** Enrols a gateway by a token, which is then used up: both or neither. */
   useToken(hash: string, gateway: string, key: Uint8Array, at: number): Promise<TokenUse>;
   requests(): Promise<EnrolmentRequest[]>;
-  /** False when there are too many already. */
-  addRequest(request: EnrolmentRequest): Promise<boolean>;
+  addRequest(request: EnrolmentRequest): Promise<RequestUse>;
 
   /** The number of this model's newest document; 0 before the first. */
   newestDocument(model: string): Promise<number>;

@@ -64,7 +64,7 @@ export class Enrolments {
     return { gateway, key: fingerprint(asked) };
   }
 
-  /** @throws TidegateError ROUND_ABSENT when it is no member */
+  /** Takes a gateway out, or away what it has asked. @throws TidegateError ROUND_ABSENT when it is no member */
   async remove(gateway: string, at: number): Promise<void> {
     if (!(await this.#store.remove(gateway, at)))
       throw new TidegateError("ROUND_ABSENT", { what: `member ${gateway}` });
@@ -111,8 +111,9 @@ export class Enrolments {
     const { gateway, key } = claim;
     if (this.standing(gateway, key) === "member") return { status: "enrolled" };
     if (claim.proof === null) {
-      const isKept = await this.#store.addRequest({ gateway, key, at });
-      return isKept ? { status: "waiting" } : { status: "refused", reason: `more than ${maxRequests} wait` };
+      const use = await this.#store.addRequest({ gateway, key, at });
+      if (use === "kept") return { status: "waiting" };
+      return { status: "refused", reason: use === "full" ? `${maxRequests} wait already` : use };
     }
     const token = (await this.#store.tokens()).find(({ hash }) => isProvenBy(claim, this.#fleet, hash));
     const use: TokenUse = token ? await this.#store.useToken(token.hash, gateway, key, at) : "unknown";

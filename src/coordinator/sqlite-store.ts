@@ -14,6 +14,7 @@ import {
   maxMembers,
   maxRequests,
   maxTokens,
+  type RequestUse,
   type RoundState,
   type StoredRound,
   type TokenUse,
@@ -50,8 +51,9 @@ const statements = {
   spendToken: "UPDATE token SET used = 1, gateway = ? WHERE hash = ?",
   dropTokens: "DELETE FROM token WHERE expires < ?",
   requests: "SELECT * FROM request ORDER BY at",
-  countRequests: "SELECT count(*) AS n FROM request WHERE gateway <> ?",
-  putRequest: "INSERT OR REPLACE INTO request VALUES (?, ?, ?)",
+  request: "SELECT * FROM request WHERE gateway = ?",
+  countRequests: "SELECT count(*) AS n FROM request",
+  putRequest: "INSERT INTO request VALUES (?, ?, ?)",
   dropRequest: "DELETE FROM request WHERE gateway = ?",
   version: "SELECT * FROM version WHERE model = ? AND version = ?",
   newestVersion: "SELECT * FROM version WHERE model = ? ORDER BY version DESC LIMIT 1",
@@ -123,7 +125,10 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
   }
 
   remove = async (gateway: string, at: number): Promise<boolean> =>
-    this.#step(() => this.#sql.removeMember.run(at, gateway).changes > 0);
+    this.#step(() => {
+      const { changes } = this.#sql.dropRequest.run(gateway);
+      return this.#sql.removeMember.run(at, gateway).changes > 0 || changes > 0;
+    });
 
   addToken = async ({ hash, gateway, expiresAt }: EnrolmentToken): Promise<boolean> =>
     this.#step(() => {
@@ -163,11 +168,13 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
       at: Number(at),
     }));
 
-  addRequest = async ({ gateway, key, at }: EnrolmentRequest): Promise<boolean> =>
+  addRequest = async ({ gateway, key, at }: EnrolmentRequest): Promise<RequestUse> =>
     this.#step(() => {
-      if (Number(this.#sql.countRequests.get(gateway)?.n) >= maxRequests) return false;
+      const known = this.#sql.request.get(gateway);
+      if (known) return Buffer.compare(bytesOf(known.key), key) === 0 ? "kept" : "other-key";
+      if (Number(this.#sql.countRequests.get()?.n) >= maxRequests) return "full";
       this.#sql.putRequest.run(gateway, key, at);
-      return true;
+      return "kept";
     });
 
   newestDocument = async (model: string): Promise<number> => this.#number(`document/${model}`);

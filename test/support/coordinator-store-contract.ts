@@ -144,10 +144,10 @@ export function storeContract(name: string, open: () => Promise<CoordinatorStore
     });
 
     it("remembers who asks to be taken in, until it is", async () => {
-      expect(await store.addRequest({ gateway: "gw-5", key: key(5), at: 1 })).toBe(true);
-      expect(await store.addRequest({ gateway: "gw-5", key: key(6), at: 2 })).toBe(true);
-      expect(await store.requests()).toEqual([{ gateway: "gw-5", key: key(6), at: 2 }]);
-      await store.enrol("gw-5", key(6), 3);
+      expect(await store.addRequest({ gateway: "gw-5", key: key(5), at: 1 })).toBe("kept");
+      expect(await store.addRequest({ gateway: "gw-5", key: key(6), at: 2 })).toBe("other-key");
+      expect(await store.requests()).toEqual([{ gateway: "gw-5", key: key(5), at: 1 }]);
+      await store.enrol("gw-5", key(5), 3);
       expect(await store.requests()).toEqual([]);
     });
 

@@ -58,6 +58,18 @@ describe("joining a fleet", () => {
     expect(await ask("gw-1", gateway)).toEqual({ status: "enrolled" });
   });
 
+  it("takes in whom the operator has looked at, whoever asks under the same name meanwhile", async () => {
+    expect(await ask("gw-1", gateway)).toEqual({ status: "waiting" });
+    expect(await ask("gw-1", other)).toEqual({ status: "refused", reason: "other-key" });
+    expect(await ask("gw-1", gateway)).toEqual({ status: "waiting" });
+    await enrolments.enrol("gw-1", undefined, 2);
+    expect(enrolments.standing("gw-1", gateway.signer.publicKey)).toBe("member");
+    // Somebody who came first under a name and is not wanted is sent away.
+    expect(await ask("gw-2", gateway)).toEqual({ status: "waiting" });
+    await enrolments.remove("gw-2", 3);
+    expect(await ask("gw-2", other)).toEqual({ status: "waiting" });
+  });
+
   it("is over at once when a gateway is removed, until it is taken in again", async () => {
     await enrolments.enrol("gw-1", gateway.signer.publicKey, 1);
     await enrolments.remove("gw-1", 2);
