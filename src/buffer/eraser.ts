@@ -3,7 +3,7 @@ import type { Statement } from "../drivers/sqlite.ts";
 import type { BufferFile } from "./buffer-file.ts";
 import { type KeptLetter, lanes } from "./commit.ts";
 import type { KnownStream } from "./dictionary.ts";
-import { type Erasure, type ErasureFacts, isErasedItem, isErasedLetter } from "./erasure-request.ts";
+import { type Erasure, type ErasureFacts, isErasedBody, isErasedLetter } from "./erasure.ts";
 import type { Tombstone } from "./tombstone.ts";
 import { isWhole } from "./tombstone.ts";
 
@@ -46,7 +46,7 @@ export class Eraser {
     this.#sql = file.db.prepareAll(statements);
     this.#hide();
     const { ledger } = file;
-    ledger.isErased = (body) => isErasedItem(erasure.request, body);
+    ledger.isErased = (body) => isErasedBody(erasure.request, body);
     const epoch = file.rows.epochOf(gateway);
     ledger.isErasedLetter = (letter, of) => of < epoch && isErasedLetter(erasure.request, letter);
     this.#steps = this.#work();
@@ -176,7 +176,7 @@ export class Eraser {
           const body = isWhole(stream.tombstone)
             ? null
             : this.#open(stream.id, "outbox", sequence, row.body_sealed, epoch);
-          if (!body || isErasedItem(this.erasure.request, body)) {
+          if (!body || isErasedBody(this.erasure.request, body)) {
             this.#sql.removeOutbox.run(lane, n);
             ledger.countOutbox(-1, -(row.body_sealed as Uint8Array).length);
             ledger.addMark(outboxMark, 1);

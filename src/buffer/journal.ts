@@ -1,11 +1,12 @@
 import { Worker } from "node:worker_threads";
+import type { ErasureRequest } from "../base/erasure-request.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { type Component, within } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import { type AuditCheck, type AuditHead, type AuditRow, checkAudit } from "./audit-rows.ts";
 import type { BufferStats, Commit, KeptLetter, OutboxEntry, OutboxLane, Range, StreamState } from "./commit.ts";
-import type { Erasure, ErasureFacts, ErasureRequest } from "./erasure-request.ts";
+import type { Erasure, ErasureFacts, ErasureNotice, KeptErasure } from "./erasure.ts";
 import type { Answer, Question, StoreCall } from "./journal-thread.ts";
 import type { Store, StoreEvent, StoreOptions } from "./store.ts";
 
@@ -187,10 +188,11 @@ export class Journal implements Component {
 
   /**
    * Begins an erasure: when it resolves that is durable, and nothing of it is read any more.
+   * @param isForwarded  the sink is to be told: `eraseNotices`
    * @throws TidegateError USAGE (no such stream), STORAGE_FAILED
    */
-  eraseBegin(request: ErasureRequest): Promise<Erasure> {
-    return this.#call("eraseBegin", request) as Promise<Erasure>;
+  eraseBegin(request: ErasureRequest, isForwarded = false): Promise<Erasure> {
+    return this.#call("eraseBegin", request, isForwarded) as Promise<Erasure>;
   }
 
   /** The erasure that is under way; null when there is none. */
@@ -205,6 +207,30 @@ export class Journal implements Component {
 
   async eraseEnd(receipt: Uint8Array): Promise<void> {
     await this.#call("eraseEnd", receipt);
+  }
+
+  /** The newest erasures, the newest first. */
+  erasures(limit: number): Promise<KeptErasure[]> {
+    return this.#call("erasures", limit) as Promise<KeptErasure[]>;
+  }
+
+  /** What the sink has not been told yet, after number `n`, in order. */
+  eraseNotices(n: number, limit: number): Promise<ErasureNotice[]> {
+    return this.#call("eraseNotices", n, limit) as Promise<ErasureNotice[]>;
+  }
+
+  eraseToldUpTo(): Promise<number> {
+    return this.#call("eraseToldUpTo") as Promise<number>;
+  }
+
+  /** The sink has been told of all up to a number. */
+  async eraseTold(upTo: number): Promise<void> {
+    await this.#call("eraseTold", upTo);
+  }
+
+  /** Keeps the sink's receipt for the erasures from `first` to `last`. */
+  async eraseConfirm(first: number, last: number, receipt: Uint8Array): Promise<void> {
+    await this.#call("eraseConfirm", first, last, receipt);
   }
 
   /** Resolves when the thread has got to it: what it was asked before is done. */

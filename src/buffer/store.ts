@@ -1,19 +1,21 @@
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { ErasureRequest } from "../base/erasure-request.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import type { Frame } from "../base/frame.ts";
 import { EpochFile } from "../crypto/epoch-file.ts";
 import { deriveKey, open, seal } from "../crypto/sealing.ts";
 import { StorageKeys } from "../crypto/storage-keys.ts";
-import { lockFile } from "../drivers/sqlite.ts";
 import { AgeClock } from "./age-clock.ts";
 import { type AuditHead, AuditRows } from "./audit-rows.ts";
 import { BufferFile, type Heritage, logShare } from "./buffer-file.ts";
 import type { BufferStats, Commit, Range, StreamSetup, StreamState } from "./commit.ts";
 import { stateOf } from "./dictionary.ts";
+import { lockDirectory } from "./directory-lock.ts";
 import { giveBack, keepReserve, spendReserve, tryCheckpoint } from "./disk-space.ts";
 import { Eraser } from "./eraser.ts";
-import { checkErasure, type Erasure, type ErasureFacts, type ErasureRequest } from "./erasure-request.ts";
+import { checkErasure, type Erasure, type ErasureFacts, type ErasureNotice, type KeptErasure } from "./erasure.ts";
+import { ErasureRecord, reachOf } from "./erasure-record.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Limits, Removed } from "./retention.ts";
 import { asideBytes, removeAside, setAside } from "./set-aside.ts";
@@ -46,8 +48,6 @@ export type StoreEvent =
 /** The files are open. */
 export type StoreReady = { readonly event: "ready" };
 
-const erasureName = "value/erasure";
-const erasuresName = "erasures";
 const epochName = "buffer/epoch";
 /** The log stays as long as this after a checkpoint, where the budget has room for it. */
 const keptLogBytes = 4 * 2 ** 20;
@@ -65,6 +65,7 @@ export class Store {
   readonly #keys: StorageKeys;
   readonly #age: AgeClock;
   readonly #audit: AuditRows;
+  readonly #erasures: ErasureRecord;
   #buffer: BufferFile;
   #eraser: { readonly file: BufferFile; readonly of: Eraser } | undefined;
 
@@ -83,6 +84,7 @@ export class Store {
       this.#state = state;
       this.#keys = new StorageKeys(storageRoot, state, new EpochFile(dir));
       this.#audit = new AuditRows(state, (name) => this.#stateKey(name));
+      this.#erasures = new ErasureRecord(state, this);
       this.#buffer = this.#sparing(() => this.#open());
       this.#age = new AgeClock(this.#buffer.ledger.savedAge, Date.now(), performance.now());
       keepReserve(this.#reserve);
@@ -269,29 +271,36 @@ export class Store {
   /**
    * Begins an erasure: when this returns it is durable, nothing of it is read any more, and of streams that go as a whole
    * nothing opens. `eraseStep` goes on with it.
+   * @param isForwarded  the sink is to be told
    * @throws TidegateError USAGE (no such stream), BUG (another is under way), STORAGE_FAILED
    */
-  eraseBegin(request: ErasureRequest): Erasure {
-    if (this.#state.get(erasureName)) throw new TidegateError("BUG", { detail: "an erasure is under way already" });
+  eraseBegin(request: ErasureRequest, isForwarded = false): Erasure {
+    if (this.#erasures.current) throw new TidegateError("BUG", { detail: "an erasure is under way already" });
     checkErasure(request);
     const { stream } = request;
     if (stream !== undefined && !this.#buffer.streams.get(stream))
       throw new TidegateError("USAGE", { detail: `the journal has no stream ${stream}` });
-    const number = (this.#state.number(erasuresName) ?? 0) + 1;
-    const erasure: Erasure = { number, at: Date.now(), request };
-    this.#state.transaction(() => {
-      this.#state.putNumber(erasuresName, number);
-      this.statePut("erasure", Buffer.from(JSON.stringify(erasure)));
-    });
+    const erasure = this.#erasures.begin(request, isForwarded ? reachOf(this.#buffer, request) : null);
     this.#withEraser(() => {});
     return erasure;
   }
 
   /** The erasure that is under way; null when there is none. */
   erasure(): Erasure | null {
-    const value = this.stateGet("erasure");
-    return value && (JSON.parse(Buffer.from(value).toString("utf8")) as Erasure);
+    return this.#erasures.current;
   }
+
+  /** The newest erasures, the newest first. */
+  erasures = (limit: number): KeptErasure[] => this.#erasures.list(limit);
+
+  eraseNotices = (n: number, limit: number): ErasureNotice[] => this.#erasures.notices(n, limit);
+
+  eraseToldUpTo = (): number => this.#erasures.toldUpTo;
+
+  eraseTold = (upTo: number): void => this.#erasures.told(upTo);
+
+  eraseConfirm = (first: number, last: number, receipt: Uint8Array): void =>
+    this.#erasures.confirm(first, last, receipt);
 
   /** One bounded step of the erasure that is under way. @returns what it took, once nothing is left to do */
   eraseStep(): ErasureFacts | null {
@@ -306,11 +315,7 @@ export class Store {
   eraseEnd(receipt: Uint8Array): void {
     const erasure = this.erasure();
     if (!erasure) return;
-    this.#state.transaction(() => {
-      this.statePut(`erasure/receipt/${erasure.number}`, receipt);
-      this.#state.delete(erasureName);
-    });
-    this.#state.checkpoint();
+    this.#erasures.end(erasure, receipt);
     this.#eraser = undefined;
   }
 
@@ -378,14 +383,4 @@ export class Store {
       this.#lock.release();
     }
   }
-}
-
-/** @throws TidegateError DATA_DIR_IN_USE, or the system's error */
-function lockDirectory(dir: string): { release(): void } {
-  mkdirSync(dir, { recursive: true, mode: 0o750 });
-  // SQLite says of a directory that is read-only no more than that it cannot open a file.
-  accessSync(dir, constants.W_OK);
-  const lock = lockFile(join(dir, "lock"));
-  if (!lock) throw new TidegateError("DATA_DIR_IN_USE", { dir });
-  return lock;
 }

@@ -2,6 +2,7 @@ import { renderBytes } from "../base/units.ts";
 import type { BufferStats } from "../buffer/commit.ts";
 import { parseMoment } from "../gateway/buffer-export.ts";
 import { defineErase } from "./buffer/erase.ts";
+import { defineErasures } from "./buffer/erasures.ts";
 import { printReadings } from "./buffer/export-readings.ts";
 import { openJournal } from "./buffer/journal-access.ts";
 import { defineMarks } from "./buffer/marks.ts";
@@ -65,6 +66,7 @@ export const define: Define = (command, io) => {
     });
 
   defineErase(command, io);
+  defineErasures(command, io);
   defineMarks(command, io);
 };
 

@@ -91,6 +91,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     output,
     trust: gateways,
     keys: [keys.box, ...former],
+    signer: keys.signer,
     fleet,
     share,
     ...(fleet === "+" ? {} : { announce: { fleets: [fleet], signer: keys.signer } }),

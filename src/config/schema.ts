@@ -164,6 +164,10 @@ export const configSchema = z.strictObject({
         min: "4KiB",
         max: "1MiB",
       }),
+      forwardErasures: flag({
+        doc: "Tell the sink of every erasure, so that it erases what it has of this gateway, too.",
+        default: true,
+      }),
       dataKey: text({
         remote: "guarded",
         doc: "Public key of the sink (X25519, 32 bytes in base64): what is sent is sealed to it. Absent: taken from what the sink announces, signed by `dataSigner`.",

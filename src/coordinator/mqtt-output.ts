@@ -1,5 +1,6 @@
 import { TidegateError } from "../base/errors.ts";
 import { publishReasons } from "../wire/uplink-flights.ts";
+import type { SinkErasure } from "./sink-erasures.ts";
 import type { Delivery, SinkOutput } from "./sink-output.ts";
 
 export type MqttOutputOptions = {
@@ -51,6 +52,18 @@ export class MqttOutput implements SinkOutput {
     }
     await settle();
     return {};
+  }
+
+  /** Passes it on: whoever keeps what was published is told. */
+  async erase({ fleet, gateway, stream, incarnation, n, notice }: SinkErasure): Promise<number> {
+    const { link, prefix } = this.#options;
+    const { request, at, upTo } = notice;
+    const body = JSON.stringify({ fleet, gateway, kind: "erase", lane: "erase", incarnation, n, ...request, at, upTo });
+    const options = { qos: 1, retain: false, contentType: "application/json" } as const;
+    const { reason } = await link.publish(`${prefix}/${fleet}/${gateway}/${stream}/erase`, body, options);
+    if (reason >= publishReasons.refused || reason === publishReasons.nobody)
+      throw new TidegateError("OUTPUT_REFUSED", { reason, output: this.name });
+    return 0;
   }
 
   async close(): Promise<void> {}

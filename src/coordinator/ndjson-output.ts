@@ -1,6 +1,8 @@
-import { type FileHandle, mkdir, open, readdir, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory } from "../crypto/key-file.ts";
+import { draftSuffix, eraseLines } from "./ndjson-erasure.ts";
+import type { SinkErasure } from "./sink-erasures.ts";
 import type { Delivery, SinkOutput } from "./sink-output.ts";
 import type { SinkState, SinkStore } from "./sink-store.ts";
 
@@ -42,7 +44,10 @@ export class NdjsonOutput implements SinkOutput {
     this.#store = store;
     await mkdir(this.#dir, { recursive: true, mode: 0o750 });
     // Files that are not in the store are of another life: they are left alone and their numbers passed over.
-    for (const name of await readdir(this.#dir)) this.#note(name, -1);
+    for (const name of await readdir(this.#dir)) {
+      if (name.endsWith(draftSuffix)) await rm(join(this.#dir, name), { force: true });
+      else this.#note(name, -1);
+    }
     for (const [name, bytes] of files) this.#note(name, bytes);
     for (const [series, current] of this.#current) {
       if (current.bytes >= 0) current.bytes = await this.#recover(fileName(series, current.number), current.bytes);
@@ -107,6 +112,29 @@ export class NdjsonOutput implements SinkOutput {
   /** Positions stay where they were; what was written beyond is cut off when a file is opened again. */
   async abandon(): Promise<void> {
     for (const series of [...this.#files.keys()]) await this.#drop(series);
+  }
+
+  /** Full files and those of another life are in its reach, too: in them as in the one in use whole files are replaced. */
+  async erase(erasure: SinkErasure): Promise<number> {
+    await this.abandon();
+    let lines = 0;
+    for (const name of (await readdir(this.#dir)).sort()) {
+      const [, series, number] = pattern.exec(name) ?? [];
+      const { stream } = erasure.notice.request;
+      if (series === undefined || (stream !== undefined && !series.startsWith(`${stream}.`))) continue;
+      const current = this.#current.get(series);
+      const isInUse = current !== undefined && current.bytes >= 0 && current.number === Number(number);
+      const path = join(this.#dir, name);
+      const erased = await eraseLines(path, isInUse ? current.bytes : (await stat(path)).size, erasure);
+      if (!erased) continue;
+      lines += erased.lines;
+      if (!isInUse) continue;
+      // Until the store knows how much of it counts, it is not gone on with: after a crash another is begun.
+      current.bytes = -1;
+      await this.#store?.commit({ files: { [name]: erased.bytes } });
+      current.bytes = erased.bytes;
+    }
+    return lines;
   }
 
   async #fileOf(series: string): Promise<OpenFile> {

@@ -73,6 +73,18 @@ export class Received {
     return numbersOf(head).flatMap((n, i) => (includes(spans, n) ? [] : [i]));
   }
 
+  /** Incarnations of a gateway that came up after the one of this batch. */
+  later(head: BatchHead): string[] {
+    const known = this.#incarnations.get(sourceOf(head)) ?? [];
+    const at = known.indexOf(head.incarnation);
+    return at < 0 ? [] : known.slice(at + 1);
+  }
+
+  /** Whether a batch is of a life before another one that is known. */
+  isEarlier(head: BatchHead, incarnation: string): boolean {
+    return this.later(head).includes(incarnation);
+  }
+
   /**
    * Everything of this batch has been received.
    * @returns what has changed; records without spans are forgotten

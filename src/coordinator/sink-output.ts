@@ -1,4 +1,5 @@
 import type { BatchHead } from "../wire/batch-head.ts";
+import type { SinkErasure } from "./sink-erasures.ts";
 import type { SinkState, SinkStore } from "./sink-store.ts";
 
 /** New lines of one batch, as they go out. */
@@ -15,6 +16,13 @@ export type SinkOutput = {
    * @throws when not all of them are: then none counts, and they come again
    */
   write(deliveries: readonly Delivery[]): Promise<{ readonly files?: Readonly<Record<string, number>> }>;
+  /**
+   * Erases what has been handed on, in so far as it is in reach; durable when it resolves. What was erased already may
+   * be asked for again.
+   * @returns lines that were taken out
+   * @throws when it could not be done as a whole: then it is asked for again
+   */
+  erase(erasure: SinkErasure): Promise<number>;
   /** The step that holds what `write` returned is durable. */
   confirm?(files: Readonly<Record<string, number>>): void;
   /** That step failed: what was written since the last confirmed one does not count. */

@@ -10,8 +10,8 @@ export type SinkStep = {
   readonly domains?: readonly DomainRecord[];
   /** How much of each output file counts, bytes: what stands beyond was never confirmed. Below 0: it is finished. */
   readonly files?: Readonly<Record<string, number>>;
-  /** Small values by name. */
-  readonly values?: Readonly<Record<string, string>>;
+  /** Small values by name; null: it is forgotten. */
+  readonly values?: Readonly<Record<string, string | null>>;
 };
 
 /** What a sink knows after its steps so far. */
@@ -42,7 +42,10 @@ function apply(state: SinkState, { domains = [], files = {}, values = {} }: Sink
     if (bytes < 0) state.files.delete(name);
     else state.files.set(name, bytes);
   }
-  for (const [name, value] of Object.entries(values)) state.values.set(name, value);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null) state.values.delete(name);
+    else state.values.set(name, value);
+  }
 }
 
 const emptyState = (): SinkState => ({ domains: new Map(), files: new Map(), values: new Map() });

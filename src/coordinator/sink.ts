@@ -2,13 +2,17 @@ import type { Clock } from "../base/clock.ts";
 import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Component, sleep } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
+import type { Signer } from "../crypto/signing.ts";
 import type { Batch, BatchReader } from "../wire/batch.ts";
+import { numbersOf } from "../wire/batch-head.ts";
+import { signEraseReceipt } from "../wire/erase-receipt.ts";
 import { receiptProof, renderReceipt } from "../wire/receipt.ts";
 import { fleetTopics, shared } from "../wire/topics.ts";
 import type { GatewayTrust } from "./gateway-trust.ts";
 import { type Announcement, announceKeys } from "./key-announcement.ts";
 import { type DomainRecord, Received } from "./received.ts";
 import { SharingProbe } from "./sharing.ts";
+import { SinkErasures } from "./sink-erasures.ts";
 import type { Delivery, SinkOutput } from "./sink-output.ts";
 import { type Incoming, newLines, openIncoming, senderOf } from "./sink-step.ts";
 import type { SinkState, SinkStore } from "./sink-store.ts";
@@ -27,6 +31,8 @@ export type SinkOptions = {
   readonly trust: GatewayTrust;
   /** The key that batches are sealed for now, and those before it. */
   readonly keys: BatchReader["secretKeys"];
+  /** Signs receipts for erasures. */
+  readonly signer: Signer;
   /** One fleet, or "+" for all. */
   readonly fleet?: string;
   /** `auto` shares the load with other sinks where the broker can. */
@@ -46,10 +52,12 @@ const failurePauseMs = 2_000;
 const logPauseMs = 60_000;
 const maxLogged = 1_024;
 
+const rankOf = ({ head }: Batch): number => (head.kind === "erase" ? 0 : 1);
+
 /** The filters that a sink may have subscribed in an earlier life. */
 export const sinkFilters = (fleet = "+"): string[] => {
-  const { data } = fleetTopics(fleet).all;
-  return [data, shared(group, data)];
+  const { data, erasures } = fleetTopics(fleet).all;
+  return [data, shared(group, data), erasures];
 };
 
 /**
@@ -65,6 +73,7 @@ export class Sink implements Component {
   readonly #probe = new SharingProbe();
   readonly #stopping = new AbortController();
   #received = new Received();
+  #erasures = new SinkErasures();
   #stored: SinkState | undefined;
   #waiting: Incoming[] = [];
   #waitingBytes = 0;
@@ -88,6 +97,7 @@ export class Sink implements Component {
     const state = await store.load();
     this.#stored = state;
     this.#received = new Received(state.domains.values());
+    this.#erasures.load(state);
     trust.load(state);
     await output.open(state, store);
     this.linkChanged();
@@ -126,9 +136,10 @@ export class Sink implements Component {
     if (share === "auto" && !isShared && !link.state.isOnline && this.#probes++ === 0) {
       throw new TidegateError("LINK_DOWN");
     }
-    const [plain, together] = sinkFilters(fleet);
+    const [plain, together, erasures = ""] = sinkFilters(fleet);
     const topic = (isShared ? together : plain) ?? "";
-    await link.reconcile([{ topic, qos: 1, retained: "ignore" }]);
+    const both = [topic, erasures].map((filter) => ({ topic: filter, qos: 1, retained: "ignore" }) as const);
+    await link.reconcile(both);
     this.#isShared = isShared;
     if (share === "auto" && !isShared) log.warn("the broker serves no shared subscriptions: run one sink only");
     log.info({ topic }, "the sink listens");
@@ -212,33 +223,58 @@ export class Sink implements Component {
     await trust.save(store);
     // What this step receives counts when the step is durable: it works on a copy of the records it touches.
     const received = this.#received.fork(batches.map(({ head }) => head));
+    const { erasures, values } = await this.#erase(batches);
     const deliveries: Delivery[] = [];
     const domains = new Map(this.#forgotten.map((record) => [record.domain, record]));
-    for (const batch of batches) {
-      const delivery = newLines(batch, received);
-      if (delivery) deliveries.push(delivery);
-      else this.counters.repeatedBatches++;
+    // Erasures first: with them it is known which lives of a gateway came before.
+    for (const batch of batches.toSorted((a, b) => rankOf(a) - rankOf(b))) {
+      const delivery = newLines(batch, received, erasures);
+      if (!delivery) this.counters.repeatedBatches++;
+      else if (delivery.lines.length > 0) deliveries.push(delivery);
       for (const record of received.add(batch.head)) domains.set(record.domain, record);
     }
     try {
       const { files = {} } = deliveries.length > 0 ? await output.write(deliveries) : {};
-      await store.commit({ domains: [...domains.values()], files });
+      await store.commit({ domains: [...domains.values()], files, ...(values ? { values } : {}) });
       output.confirm?.(files);
     } catch (thrown) {
       await output.abandon?.();
       throw thrown;
     }
+    this.#erasures = erasures;
     this.#forgotten = batches.flatMap(({ head }) => this.#received.add(head).filter(({ spans }) => spans.length === 0));
     this.counters.batches += batches.length;
     this.counters.lines += deliveries.reduce((sum, { lines }) => sum + lines.length, 0);
     for (const batch of batches) this.#receipt(batch);
   }
 
+  /** Erases what the gateways of these batches ask for, of their own. */
+  async #erase(batches: readonly Batch[]): Promise<ReturnType<SinkErasures["with"]>> {
+    const asked = batches.flatMap((batch) => this.#erasures.asked(batch, numbersOf(batch.head), this.#received));
+    const done = [];
+    for (const erasure of asked) {
+      const lines = await this.#options.output.erase(erasure);
+      const { fleet, gateway, n } = erasure;
+      this.#options.log.info({ gateway: `${fleet}/${gateway}`, number: n, lines }, "erased, as the gateway asked");
+      done.push({ ...erasure, lines });
+    }
+    return this.#erasures.with(done);
+  }
+
   #receipt({ head, token }: Batch): void {
     const { incarnation, lane, stream, last, fleet, gateway } = head;
     const said = { incarnation, lane, stream, upTo: last };
-    const text = renderReceipt({ ...said, proof: receiptProof(token, said) });
-    const topic = fleetTopics(fleet).gateway(gateway).receipt("data");
+    const receipt = { ...said, proof: receiptProof(token, said) };
+    let text = renderReceipt(receipt);
+    if (head.kind === "erase") {
+      const lines = this.#erasures.linesOf(head, numbersOf(head));
+      const issuedAt = new Date(this.#options.clock.now()).toISOString();
+      const about = { first: head.n, lines, receipt, issuedAt };
+      text = JSON.stringify(signEraseReceipt(`${fleet}/${gateway}`, about, this.#options.signer));
+    }
+    const topic = fleetTopics(fleet)
+      .gateway(gateway)
+      .receipt(head.kind === "erase" ? "erase" : "data");
     // A receipt that is lost is given again when the batch comes again.
     this.#options.link.publish(topic, text, { qos: 1, retain: false }).then(
       () => {

@@ -3,6 +3,7 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { type Component, Lifecycle } from "../base/lifecycle.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { KeyRing } from "../crypto/key-ring.ts";
+import { openEraseReceipt, receiptOf } from "../wire/erase-receipt.ts";
 import type { Link } from "../wire/link.ts";
 import type { LinkMessage, LinkSubscription, RetainedRule } from "../wire/link-options.ts";
 import type { PublishAnswer } from "../wire/outgoing.ts";
@@ -67,13 +68,14 @@ export class CloudSide implements Component {
     this.topics = fleet.gateway(config.gateway.id);
     this.#sinkKey = new SinkKey(config, journal, log);
     const { receipts, receipt } = this.topics;
-    const data = receipt("data");
+    const [data, erase] = [receipt("data"), receipt("erase")];
     // One filter for the receipts of all parts: what is not known yet is passed over.
     this.#routes.add({
       filter: receipts,
       retained: "ignore",
       onMessage: ({ topic, payload }) => {
         if (topic === data) this.#uplink?.receive(payload);
+        if (topic === erase) void this.#eraseReceipt(payload.slice());
       },
     });
     this.#routes.add({
@@ -83,6 +85,21 @@ export class CloudSide implements Component {
         if (this.#sinkKey.announce(payload)) this.wake();
       },
     });
+  }
+
+  /** The sink has erased what it was asked to. Its receipt is kept before the notice goes, or comes again with it. */
+  async #eraseReceipt(payload: Uint8Array): Promise<void> {
+    const { config, journal, log } = this.#options;
+    const { fleet, id } = config.gateway;
+    try {
+      const receipt = openEraseReceipt(payload, `${fleet}/${id}`, this.#sinkKey.signer);
+      if (!this.#uplink?.isProof(receiptOf(receipt))) return;
+      await journal.eraseConfirm(receipt.first, receipt.version, payload);
+      this.#uplink.receive(receiptOf(receipt));
+      log.info({ number: receipt.version, lines: receipt.lines }, "the sink has erased it, too");
+    } catch (thrown) {
+      log.warn({ reason: reasonOf(thrown) }, "a sink's receipt for an erasure was not taken");
+    }
   }
 
   /** Adds a part; before `open`. */
@@ -145,7 +162,7 @@ export class CloudSide implements Component {
 
   /** What waits to be sent and is erased goes nowhere any more. */
   drop(isGone: (entry: { readonly stream: string; readonly body: Uint8Array }) => boolean): void {
-    this.#uplink?.drop(isGone);
+    this.#uplink?.drop((entry) => entry.kind !== "erase" && isGone(entry));
   }
 
   get isOnline(): boolean {

@@ -8,6 +8,7 @@ import type { Signer } from "../crypto/signing.ts";
 import type { Link } from "../wire/link.ts";
 import { type OwedEntry, type OwedSource, outboxSource } from "../wire/owed-source.ts";
 import { Uplink } from "../wire/uplink.ts";
+import { erasureSource } from "./erasure-source.ts";
 import { readingLines } from "./reading-line.ts";
 import type { SinkKey } from "./sink-key.ts";
 import type { StreamPath } from "./stream-path.ts";
@@ -44,6 +45,7 @@ export async function openUplink(parts: CloudParts): Promise<Uplink> {
   return new Uplink({
     link,
     sources: [
+      await erasureSource(journal, Object.keys(config.streams)[0] ?? "none"),
       outboxSource(journal, "alarm"),
       outboxSource(journal, "rest"),
       ...(await Promise.all(raw.map((path) => rawSource(journal, path)))),

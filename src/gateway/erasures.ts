@@ -1,7 +1,8 @@
 import * as z from "zod";
+import type { ErasureRequest } from "../base/erasure-request.ts";
 import { isErasedSource, renderSource, type Source } from "../base/frame.ts";
 import type { Log } from "../base/log.ts";
-import { type Erasure, type ErasureFacts, type ErasureRequest, isErasedItem } from "../buffer/erasure-request.ts";
+import { type Erasure, type ErasureFacts, isErasedBody } from "../buffer/erasure.ts";
 import type { Config } from "../config/config.ts";
 import type { Envelope } from "../crypto/envelope.ts";
 import { type SignedDocument, signDocument } from "../crypto/signed-document.ts";
@@ -28,6 +29,8 @@ export type ErasureReceipt = SignedDocument & {
   readonly by: readonly ("stream" | "source" | "before" | "all")[];
   readonly before?: string;
   readonly erased: ErasureFacts;
+  /** The sink is told; what it answers is kept beside this. */
+  readonly isForwarded: boolean;
   readonly notReached: readonly string[];
 };
 
@@ -35,8 +38,11 @@ export type ErasureReceipt = SignedDocument & {
 export type SignedReceipt = { readonly receipt: ErasureReceipt; readonly envelope: Envelope };
 
 /** What an erasure cannot reach. */
+const sent = {
+  told: "what has been sent, until the sink confirms: it is told; results and retained messages at brokers",
+  untold: "what has been sent: batches under way or at the sink, results and retained messages at brokers",
+} as const;
 export const notReached = [
-  "what has been sent: batches under way or at the sink, results and retained messages at brokers",
   "backups and copies of the data directory that hold keys/epoch from before",
   "models that were trained on what was erased",
   "flash that keeps worn pages, unless the storage root lies in a TPM",
@@ -45,13 +51,17 @@ export const notReached = [
 export type ErasuresOptions = {
   readonly fleet: string;
   readonly gateway: string;
+  /** The sink is told of every erasure. */
+  readonly isForwarded: boolean;
   readonly signer: Pick<Signer, "keyId" | "sign" | "publicKey">;
   readonly journal: {
-    eraseBegin(request: ErasureRequest): Promise<Erasure>;
+    eraseBegin(request: ErasureRequest, isForwarded: boolean): Promise<Erasure>;
     erasure(): Promise<Erasure | null>;
     eraseStep(): Promise<ErasureFacts | null>;
     eraseEnd(receipt: Uint8Array): Promise<void>;
   };
+  /** What the sink is to be told can be sent. */
+  onBegun?(): void;
   /** Forgets what is still in memory, or on disk beside the journal. */
   forget(request: ErasureRequest): Promise<void>;
   readonly log: Log;
@@ -74,7 +84,7 @@ export class Erasures {
   erase(request: ErasureRequest): Promise<SignedReceipt> {
     return this.#next(async () => {
       await this.#finish();
-      const erasure = await this.#options.journal.eraseBegin(request);
+      const erasure = await this.#options.journal.eraseBegin(request, this.#options.isForwarded);
       return this.#run(erasure);
     });
   }
@@ -96,7 +106,8 @@ export class Erasures {
   }
 
   async #run({ number, at, request }: Erasure): Promise<SignedReceipt> {
-    const { journal, fleet, gateway, signer, forget, log } = this.#options;
+    const { journal, fleet, gateway, isForwarded, signer, forget, log, onBegun } = this.#options;
+    onBegun?.();
     await forget(request);
     let erased: ErasureFacts | null = null;
     while (!erased) erased = await journal.eraseStep();
@@ -111,7 +122,8 @@ export class Erasures {
       by: by.map(([name]) => name) as ErasureReceipt["by"],
       ...(before === undefined ? {} : { before: new Date(before).toISOString() }),
       erased,
-      notReached,
+      isForwarded,
+      notReached: [isForwarded ? sent.told : sent.untold, ...notReached],
     };
     const envelope = signDocument(receipt, [signer]);
     await journal.eraseEnd(Buffer.from(JSON.stringify(envelope)));
@@ -123,7 +135,7 @@ export class Erasures {
 export type RunningParts = {
   readonly paths: Iterable<StreamPath>;
   readonly snapshots: Pick<Snapshots, "dropAll">;
-  readonly cloud: Pick<CloudSide, "drop"> | null;
+  readonly cloud: Pick<CloudSide, "drop" | "wake"> | null;
 };
 
 /** The erasures of a running gateway. */
@@ -141,7 +153,9 @@ export function gatewayErasures(parts: {
     forgetRunning(request, parts.memory());
     await parts.trainings().erase(request);
   };
-  return new Erasures({ fleet, gateway, signer: keys.signer, journal, log, forget });
+  const isForwarded = config.cloud?.forwardErasures ?? false;
+  const onBegun = () => parts.memory().cloud?.wake();
+  return new Erasures({ fleet, gateway, isForwarded, signer: keys.signer, journal, log, forget, onBegun });
 }
 
 /** Forgets what a running gateway has in memory of what is being erased. */
@@ -150,5 +164,5 @@ function forgetRunning(request: ErasureRequest, { paths, snapshots, cloud }: Run
   snapshots.dropAll();
   const isGone = (of: Source) => !isErasedSource(of) && (source === undefined || renderSource(of) === source);
   for (const path of paths) if (stream === undefined || path.name === stream) path.erase(isGone, before === undefined);
-  cloud?.drop((entry) => (stream === undefined || entry.stream === stream) && isErasedItem(request, entry.body));
+  cloud?.drop((entry) => (stream === undefined || entry.stream === stream) && isErasedBody(request, entry.body));
 }

@@ -46,6 +46,12 @@ export class SinkKey {
     return this.#key;
   }
 
+  /** The public key that the sink signs with; null when the configuration pins the key to seal for alone. */
+  get signer(): Uint8Array | null {
+    const signer = this.#cloud?.dataSigner;
+    return signer === undefined ? null : decode(signer);
+  }
+
   /** Whether announcements are of interest. */
   get isAnnounced(): boolean {
     return this.#cloud?.dataKey === undefined && this.#cloud?.dataSigner !== undefined;

@@ -2,9 +2,9 @@ import { reasonOf, TidegateError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import { isId } from "./topics.ts";
 
-/** `alarm` goes before `rest`; `raw` has the readings themselves, numbered per stream. */
-export type BatchLane = "alarm" | "rest" | "raw";
-export type BatchKind = "result" | "aggregate" | "raw";
+/** `alarm` goes before `rest`; `raw` has the readings themselves, numbered per stream; `erase` tells of erasures. */
+export type BatchLane = "alarm" | "rest" | "raw" | "erase";
+export type BatchKind = "result" | "aggregate" | "raw" | "erase";
 
 /** What a batch says of itself in the clear: signed, and bound to what is sealed. */
 export type BatchHead = {
@@ -58,7 +58,7 @@ const isOneOf =
     names.includes(value as T);
 
 /** Whether a value of a peer names a lane. */
-export const isLane = isOneOf<BatchLane>("alarm", "rest", "raw");
+export const isLane = isOneOf<BatchLane>("alarm", "rest", "raw", "erase");
 
 /** Most lines in one batch. */
 export const maxLines = 8_192;
@@ -69,7 +69,7 @@ const checks: Record<keyof BatchHead, (value: unknown) => boolean> = {
   incarnation: isIdText,
   stream: isIdText,
   lane: isLane,
-  kind: isOneOf<BatchKind>("result", "aggregate", "raw"),
+  kind: isOneOf<BatchKind>("result", "aggregate", "raw", "erase"),
   n: isCount,
   last: isCount,
   count: (value) => isCount(value) && value >= 1 && value <= maxLines,
@@ -105,7 +105,8 @@ export function decodeHead(bytes: Uint8Array): BatchHead {
   if (!isOrdered || numbersOf(head).at(-1) !== head.last) {
     throw new TidegateError("BATCH_INVALID", { reason: "its numbers contradict one another" });
   }
-  if ((head.kind === "raw") !== (head.lane === "raw")) {
+  const hasOwnLane = (["raw", "erase"] as const).every((name) => (head.kind === name) === (head.lane === name));
+  if (!hasOwnLane) {
     throw new TidegateError("BATCH_INVALID", { reason: `kind ${head.kind} does not go with lane ${head.lane}` });
   }
   return head;

@@ -47,6 +47,8 @@ export type CloudTopics = {
   readonly commands: string;
   commandStatus(id: string): string;
   data(stream: string): string;
+  /** What is erased: not divided among sinks, since each has files of its own. */
+  erasure(stream: string): string;
   update(model: string, round: number | string): string;
   /** Asks the coordinator to be taken into the fleet. */
   readonly enrolment: string;
@@ -82,6 +84,7 @@ export type FleetTopics = {
     readonly reported: string;
     readonly commandStatus: string;
     readonly data: string;
+    readonly erasures: string;
     readonly updates: string;
     readonly enrolments: string;
     readonly asks: string;
@@ -100,6 +103,7 @@ function cloudTopics(prefix: string): CloudTopics {
     commands: `${prefix}cmd/+`,
     commandStatus: (id) => `${prefix}cmd/${id}/status`,
     data: (stream) => `${prefix}data/${stream}`,
+    erasure: (stream) => `${prefix}erase/${stream}`,
     enrolment: `${prefix}enrolment`,
     update: (model, round) => `${prefix}updates/${model}/${round}`,
     receipt: (what) => `${prefix}receipts/${what}`,
@@ -129,6 +133,7 @@ export function fleetTopics(fleet: string): FleetTopics {
       reported: `${each}twin/reported`,
       commandStatus: `${each}cmd/+/status`,
       data: `${each}data/+`,
+      erasures: `${each}erase/+`,
       updates: `${each}updates/+/+`,
       enrolments: `${each}enrolment`,
       asks: `${each}ask/+`,

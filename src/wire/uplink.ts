@@ -101,24 +101,33 @@ export class Uplink implements Component {
 
   /** A message on `receipts/data`. Anything that proves nothing is counted and changes nothing. */
   receive(payload: Uint8Array): void {
+    const flight = this.#answeredBy(payload);
+    if (!flight) return;
+    this.counters.receipts++;
+    this.#finish(flight);
+    if (this.#flights.received()) this.#isDivisionDue = true;
+    this.#run();
+  }
+
+  /** Whether a receipt answers a batch that is under way, by one who opened it. */
+  isProof(payload: Uint8Array): boolean {
+    return this.#answeredBy(payload) !== null;
+  }
+
+  #answeredBy(payload: Uint8Array): Flight | null {
     let receipt: Receipt;
     try {
       receipt = parseReceipt(payload);
     } catch {
       this.counters.badReceipts++;
-      return;
+      return null;
     }
     // A receipt for what is no longer under way is a repeat.
     const flight = this.#flights.find(receipt);
-    if (!flight) return;
-    if (receipt.incarnation !== this.#options.incarnation || !isProven(receipt, flight.token)) {
-      this.counters.badReceipts++;
-      return;
-    }
-    this.counters.receipts++;
-    this.#finish(flight);
-    if (this.#flights.received()) this.#isDivisionDue = true;
-    this.#run();
+    if (!flight) return null;
+    if (receipt.incarnation === this.#options.incarnation && isProven(receipt, flight.token)) return flight;
+    this.counters.badReceipts++;
+    return null;
   }
 
   #finish(flight: Flight): void {
@@ -232,7 +241,9 @@ export class Uplink implements Component {
     this.counters.sent++;
     if (!flight.segment.isLive) this.#bucket.take(payload.length);
     flight.state = "sending";
-    const topic = fleetTopics(fleet).gateway(gateway).data(flight.parcel.stream);
+    const topics = fleetTopics(fleet).gateway(gateway);
+    const { stream, kind } = flight.parcel;
+    const topic = kind === "erase" ? topics.erasure(stream) : topics.data(stream);
     const options = { qos: 1, retain: false, contentType: "application/vnd.tidegate.batch.v1+cbor" } as const;
     link.publish(topic, payload, options).then(
       ({ reason }) => this.#answered(flight, reason),

@@ -89,7 +89,12 @@ async function openSink(url: string, dir: string, options: Partial<SinkOptions> 
   });
   sink = new Sink({
     ...{ link, store: new FileSinkStore(join(dir, "sink.log")), output: new NdjsonOutput({ dir: join(dir, "out") }) },
-    ...{ trust: new GatewayTrust(trusted, false, silentLog), keys: [sinkKeys.box], share: "auto" as const },
+    ...{
+      trust: new GatewayTrust(trusted, false, silentLog),
+      keys: [sinkKeys.box],
+      signer: sinkKeys.signer,
+      share: "auto" as const,
+    },
     ...{ clock: systemClock, log: silentLog },
     ...options,
   });

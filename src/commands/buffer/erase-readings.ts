@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline/promises";
 import { setImmediate } from "node:timers/promises";
+import type { ErasureRequest } from "../../base/erasure-request.ts";
 import { TidegateError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
-import type { ErasureRequest } from "../../buffer/erasure-request.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { signerOf } from "../../crypto/signing.ts";
@@ -68,9 +68,10 @@ async function eraseInFiles(io: Io, loaded: LoadedConfig, request: ErasureReques
     const erasures = new Erasures({
       fleet,
       gateway: id,
+      isForwarded: loaded.config.cloud?.forwardErasures ?? false,
       signer: signerOf(key),
       journal: {
-        eraseBegin: async (what) => store.eraseBegin(what),
+        eraseBegin: async (what, isForwarded) => store.eraseBegin(what, isForwarded),
         erasure: async () => store.erasure(),
         eraseStep: async () => {
           // A signal is heard between two steps: what was begun goes on at the next start.

@@ -9,6 +9,7 @@ import type { LoadedConfig } from "../../config/load.ts";
 import { findKey } from "../../crypto/key-ring.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import type { ReadingLine } from "../../gateway/reading-line.ts";
+import { type ToldErasure, toldErasure } from "../../gateway/told-erasure.ts";
 import { ControlClient } from "../../ops/control-client.ts";
 import { keyPlace } from "../keys/passphrase.ts";
 import { controlSocket } from "../run/control-socket.ts";
@@ -21,6 +22,8 @@ export type AuditLine = { readonly n: number; readonly hash: string; readonly bo
 
 /** A journal, whoever has it open. */
 export type JournalAccess = {
+  /** A daemon has it open: it goes on while one looks. */
+  readonly isLive: boolean;
   stats(): Promise<BufferStats>;
   /** Tells every reading that the query is after, in order of arrival; it waits where `take` says so. */
   readings(query: ExportQuery, take: (line: ReadingLine) => Promise<void> | undefined): Promise<void>;
@@ -28,6 +31,8 @@ export type JournalAccess = {
   audit(limit: number, before?: number): Promise<readonly AuditLine[]>;
   /** Checks the whole audit log. */
   verifyAudit(): Promise<AuditCheck>;
+  /** What has been erased, newest first. */
+  erasures(limit: number): Promise<readonly ToldErasure[]>;
   /** Dead letters, newest first, from below the id `before`. */
   letters(limit: number, before?: number): Promise<readonly Letter[]>;
   /** @returns how many there were */
@@ -52,12 +57,14 @@ export async function openJournal(io: Io, loaded: LoadedConfig): Promise<Journal
 function throughDaemon(client: ControlClient, signal: AbortSignal): JournalAccess {
   const call = (method: string, params: Record<string, unknown> = {}) => client.call(method, params, { signal });
   return {
+    isLive: true,
     stats: async () => (await call("buffer.stats")) as BufferStats,
     readings: async (query, take) => {
       await client.call("buffer.export", { ...query }, { signal, onItem: (item) => take(item as ReadingLine) });
     },
     audit: async (limit, before) => (await call("audit.list", { limit, before })) as AuditLine[],
     verifyAudit: async () => (await call("audit.verify")) as AuditCheck,
+    erasures: async (limit) => (await call("buffer.erasures", { limit })) as ToldErasure[],
     letters: async (limit, before) => {
       const letters = (await call("dead.list", { limit, before })) as (Letter & { payload: string })[];
       return letters.map((letter) => ({ ...letter, payload: Buffer.from(letter.payload, "base64") }));
@@ -101,6 +108,7 @@ async function openFiles(io: Io, loaded: LoadedConfig): Promise<JournalAccess> {
     sourcesOf: (stream: string) => store.stateOf(stream).sources,
   };
   return {
+    isLive: false,
     stats: async () => store.stats(),
     readings: async (query, take) => {
       for await (const lines of exportReadings(query, from)) {
@@ -116,6 +124,7 @@ async function openFiles(io: Io, loaded: LoadedConfig): Promise<JournalAccess> {
     audit: async (limit, before) =>
       store.auditRead(limit, before).map(({ body, ...row }) => ({ ...row, body: Buffer.from(body).toString("utf8") })),
     verifyAudit: () => checkAudit(async (from) => store.auditCheck(from)),
+    erasures: async (limit) => store.erasures(limit).map(toldErasure),
     letters: async (limit, before) => store.dead(limit, before),
     removeLetters: async (ids) => store.removeDead(ids),
     close: () => store.close(),

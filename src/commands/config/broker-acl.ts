@@ -35,7 +35,7 @@ export const cloudRoles = {
     const { all, dataKeys } = fleetTopics(fleet);
     const each = fleetTopics(fleet).gateway("+");
     return [
-      ...read(all.data),
+      ...read(all.data, all.erasures),
       ...write(each.receipts, dataKeys),
       // A message to itself through a shared subscription shows whether the broker shares.
       ...both("tidegate/v1/probe/gateways/+/receipts/probe"),

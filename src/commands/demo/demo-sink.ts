@@ -30,7 +30,7 @@ export class DemoSink {
   }
 
   static async start({ url, gatewayKey, dir, log }: DemoSinkOptions): Promise<DemoSink> {
-    const { box } = ephemeralKeyRing();
+    const { box, signer } = ephemeralKeyRing();
     let sink: Sink | undefined;
     const link = new Link({
       name: "sink",
@@ -52,6 +52,7 @@ export class DemoSink {
       output: new NdjsonOutput({ dir: join(dir, "sink") }),
       trust: new GatewayTrust({ "demo/demo-gateway": [Buffer.from(gatewayKey).toString("base64")] }, false, log),
       keys: [box],
+      signer,
       // The embedded broker delivers nothing to shared subscriptions.
       share: "never",
       clock: systemClock,

@@ -1,9 +1,10 @@
 import * as z from "zod";
+import type { ErasureRequest } from "../../base/erasure-request.ts";
 import { TidegateError } from "../../base/errors.ts";
-import type { ErasureRequest } from "../../buffer/erasure-request.ts";
 import type { Twin } from "../../control/twin.ts";
 import { type ExportQuery, exportReadings } from "../../gateway/buffer-export.ts";
 import { erasureSchema } from "../../gateway/erasures.ts";
+import { toldErasure } from "../../gateway/told-erasure.ts";
 import type { TrainingRequest } from "../../gateway/trainings.ts";
 import type { Gateway } from "../../gateway.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
@@ -60,6 +61,7 @@ export function controlHandlers(daemon: {
       await daemon.gateway().trust.audit.append({ ...entry, detail: rotated });
       return rotated;
     },
+    "buffer.erasures": async ({ limit }) => (await journal().erasures(Number(limit ?? 20))).map(toldErasure),
     "training.train": async (params, { emit, signal }) =>
       daemon.gateway().trainings.train({
         ...parseRequest(params),

@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import type { ErasureRequest } from "../../../src/buffer/erasure-request.ts";
+import type { ErasureRequest } from "../../../src/base/erasure-request.ts";
 import { Store } from "../../../src/buffer/store.ts";
 import { root, setup } from "./store-values.ts";
 

@@ -4,8 +4,9 @@ import { cpSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import type { ErasureRequest } from "../../../src/base/erasure-request.ts";
 import type { Source } from "../../../src/base/frame.ts";
-import type { ErasureFacts, ErasureRequest } from "../../../src/buffer/erasure-request.ts";
+import type { ErasureFacts } from "../../../src/buffer/erasure.ts";
 import type { Store } from "../../../src/buffer/store.ts";
 import {
   closeStore,

@@ -59,7 +59,16 @@ async function open(options: Partial<SinkOptions> = {}, maxFileBytes?: number) {
   const output = new NdjsonOutput({ dir: out, ...(maxFileBytes === undefined ? {} : { maxFileBytes }) });
   const store = new FileSinkStore(join(dir, "sink.log"));
   const trust = new GatewayTrust(trusted, false, silentLog);
-  const parts = { link, output, store, trust, keys: [keys.box], share: "never", clock: systemClock } as const;
+  const parts = {
+    link,
+    output,
+    store,
+    trust,
+    keys: [keys.box],
+    signer: keys.signer,
+    share: "never",
+    clock: systemClock,
+  } as const;
   const sink = new Sink({ ...parts, log: silentLog, ...options });
   sinks.push(sink);
   await sink.start();

@@ -1,17 +1,6 @@
+import { type ErasableItem, type ErasureRequest, isErasedItem } from "../base/erasure-request.ts";
 import { TidegateError } from "../base/errors.ts";
-import { renderSource, type Source } from "../base/frame.ts";
 import type { KeptLetter } from "./commit.ts";
-
-/** What is to be erased: everything that all of its parts say together. */
-export type ErasureRequest = {
-  readonly stream?: string;
-  /** As it stands in topics: captured levels joined by "/". Of one stream, or of all. */
-  readonly source?: string;
-  /** Readings from before this time, ms UTC. */
-  readonly before?: number;
-  /** All readings of all streams: said, so that nothing is erased by leaving something out. */
-  readonly all?: true;
-};
 
 /** @throws TidegateError USAGE when it names nothing, or all and a part */
 export function checkErasure({ all, ...parts }: ErasureRequest): void {
@@ -29,6 +18,24 @@ export type Erasure = {
   readonly request: ErasureRequest;
 };
 
+/** The highest numbers that were given out before an erasure began: what the sink has above them is not meant. */
+export type ErasureReach = {
+  readonly alarm: number;
+  readonly rest: number;
+  /** By stream, as readings are numbered on the way to the sink: from 1. */
+  readonly raw: Readonly<Record<string, number>>;
+};
+
+/** What the sink is told of an erasure. */
+export type ErasureNotice = Erasure & { readonly upTo: ErasureReach };
+
+/** An erasure as it is remembered for good: by its receipt, and the sink's; null while there is none. */
+export type KeptErasure = {
+  readonly number: number;
+  readonly receipt: Uint8Array | null;
+  readonly sinkReceipt: Uint8Array | null;
+};
+
 /** What an erasure took. */
 export type ErasureFacts = {
   readonly streams: number;
@@ -38,12 +45,9 @@ export type ErasureFacts = {
 };
 
 /** Whether a result or an aggregate of the outbox is erased; what cannot be read as one is. */
-export function isErasedItem({ source, before }: ErasureRequest, body: Uint8Array): boolean {
+export function isErasedBody(request: ErasureRequest, body: Uint8Array): boolean {
   try {
-    const item = JSON.parse(Buffer.from(body).toString("utf8")) as { source?: Source; ts?: number; from?: number };
-    if (source !== undefined && (!item.source || renderSource(item.source) !== source))
-      return item.source === undefined;
-    return before === undefined || (item.ts ?? item.from ?? Number.NEGATIVE_INFINITY) < before;
+    return isErasedItem(request, JSON.parse(Buffer.from(body).toString("utf8")) as ErasableItem);
   } catch {
     return true;
   }
