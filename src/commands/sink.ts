@@ -72,7 +72,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     settings,
     log,
     credentialsDir,
-    clientId: settings.clientId ?? `tidegate-sink-${keys.fingerprints.signing.slice(0, 8)}-${hostname()}`,
+    clientId: settings.clientId ?? `tidegate-sink-${keys.identity.slice(0, 8)}-${hostname()}`,
     former: sinkFilters(fleet),
     onMessage: (topic, payload) => sink?.receive(topic, payload),
     onState: () => sink?.linkChanged(),
