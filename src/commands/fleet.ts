@@ -2,6 +2,7 @@ import { exitCodes, TidegateError } from "../base/errors.ts";
 import { parseDuration } from "../base/units.ts";
 import type { FleetStatus } from "./coordinator/fleet-handlers.ts";
 import { ask, coordinatorOption, type FleetOptions as Options } from "./fleet/ask.ts";
+import { defineCommand } from "./fleet/command.ts";
 import { type RoundHistory, renderHistory } from "./fleet/history.ts";
 import { joinFleet } from "./fleet/join.ts";
 import { defineRollout } from "./fleet/rollout.ts";
@@ -20,6 +21,8 @@ export const define: Define = (command, io) => {
       if (options.json) return io.out(JSON.stringify(status));
       for (const line of renderFleet(status, Date.now())) io.out(line);
     });
+
+  defineCommand(command, io);
 
   const rounds = command.command("rounds").description("start | stop | history");
   defineRounds(rounds, io);

@@ -1,4 +1,3 @@
-import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,8 +8,9 @@ import { openKeyRing } from "../../src/crypto/key-ring.ts";
 import { tidegate } from "../support/command-line.ts";
 import { bundleOf, CoordinatorProcess } from "../support/coordinator-process.ts";
 import { Daemon, moteStream } from "../support/daemon.ts";
+import { startGuarded } from "../support/guarded-mosquitto.ts";
 import { until } from "../support/links.ts";
-import { describeReal, startMosquitto } from "../support/mosquitto.ts";
+import { describeReal } from "../support/mosquitto.ts";
 import { SinkProcess } from "../support/sink-process.ts";
 import { TestGateway } from "../support/test-gateway.ts";
 
@@ -25,18 +25,9 @@ function folder(): string {
   return dir;
 }
 
-/** A broker that lets in these users, their password being their name, under the rules that the verb wrote. */
+/** A broker under the rules that the verb wrote; it ends with the test. */
 async function guarded(dir: string, name: string, acl: string) {
-  const users = [...acl.matchAll(/^user (.+)$/gm)].map(([, user]) => user ?? "").concat("stranger");
-  const lines = users.map((user) => {
-    const salt = randomBytes(12);
-    const hash = pbkdf2Sync(user, salt, 101, 64, "sha512").toString("base64");
-    return `${user}:$7$101$${salt.toString("base64")}$${hash}\n`;
-  });
-  writeFileSync(join(dir, `${name}.passwords`), lines.join(""), { mode: 0o600 });
-  writeFileSync(join(dir, `${name}.acl`), acl, { mode: 0o600 });
-  const conf = [`password_file ${join(dir, `${name}.passwords`)}`, `acl_file ${join(dir, `${name}.acl`)}`];
-  const broker = await startMosquitto({ isAnonymous: false, conf });
+  const broker = await startGuarded(dir, name, acl);
   stops.push(() => broker.stop());
   return broker;
 }

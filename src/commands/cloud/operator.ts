@@ -4,8 +4,6 @@ import { systemClock } from "../../base/clock.ts";
 import { TidegateError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import { type LoadedConfig, loadConfig } from "../../config/load.ts";
-import { readKeyFile } from "../../crypto/key-file.ts";
-import { type Signer, signerOf } from "../../crypto/signing.ts";
 import { readCredentials } from "../../gateway/credentials.ts";
 import { Link } from "../../wire/link.ts";
 import type { LinkMessage, LinkSubscription } from "../../wire/link-options.ts";
@@ -30,16 +28,6 @@ export const operatorOptions = {
 
 const connectMs = 15_000;
 const maxPacket = 1 << 20;
-
-/** @throws TidegateError KEYS_ABSENT, KEY_UNREADABLE, KEY_DAMAGED */
-export function readSigners(files: readonly string[]): Signer[] {
-  const owners = [process.geteuid?.() ?? 0, 0];
-  return files.map((file) => {
-    const seed = readKeyFile(file, { owners, forbiddenMode: 0o077 });
-    if (!seed) throw new TidegateError("KEYS_ABSENT", { file });
-    return signerOf(seed);
-  });
-}
 
 /** The configuration that broker and fleet come from; one made up where the command line says both. */
 export function loadForOperator(io: Io, { config, broker, fleet }: OperatorOptions): LoadedConfig {

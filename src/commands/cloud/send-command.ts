@@ -5,8 +5,9 @@ import type { LoadedConfig } from "../../config/load.ts";
 import { signCommand } from "../../control/command-document.ts";
 import type { CommandStatus } from "../../control/commands.ts";
 import { fleetTopics } from "../../wire/topics.ts";
+import { signersOf } from "../operator/operator-keys.ts";
 import type { Io } from "../verb.ts";
-import { type OperatorOptions, readSigners, visitCloud } from "./operator.ts";
+import { type OperatorOptions, visitCloud } from "./operator.ts";
 
 export type CommandAnswer = CommandStatus & { readonly gateway: string };
 
@@ -28,9 +29,17 @@ export async function sendCommand(
     params,
     isDestructive,
     waitMs,
-  }: { name: string; params: Record<string, unknown>; isDestructive: boolean; waitMs: number },
+    onStatus = () => {},
+  }: {
+    name: string;
+    params: Record<string, unknown>;
+    isDestructive: boolean;
+    waitMs: number;
+    /** What a gateway says of it, as it comes; what is made up for one that says nothing is told last. */
+    onStatus?: (status: CommandAnswer) => void;
+  },
 ): Promise<CommandAnswer[]> {
-  const signers = readSigners(options.key);
+  const signers = signersOf(options.key);
   const { fleet } = loaded.config.gateway;
   const topics = fleetTopics(fleet);
   const id = randomBytes(8).toString("hex");
@@ -53,6 +62,7 @@ export async function sendCommand(
       const { challenge } = topic === own.status ? parse<{ challenge: string }>(payload) : {};
       if (challenge !== undefined) challenges.set(gateway, challenge);
       const status = topic === own.commandStatus(id) ? parse<CommandStatus>(payload) : {};
+      if (status.status) onStatus({ ...(status as CommandStatus), gateway });
       if (status.status === "successful" || status.status === "failed") answers.set(gateway, status as CommandStatus);
     }
   });
@@ -73,7 +83,12 @@ export async function sendCommand(
     ...{ id, status: "failed" },
     reason: isDestructive && !challenges.has(gateway) ? "it has told no challenge" : "no answer",
   });
-  return options.to.map((gateway) => ({ ...(answers.get(gateway) ?? silent(gateway)), gateway }));
+  return options.to.map((gateway) => {
+    const answered = answers.get(gateway);
+    const last = { ...(answered ?? silent(gateway)), gateway };
+    if (!answered) onStatus(last);
+    return last;
+  });
 }
 
 export async function waitFor(forMs: number, isDone: () => boolean, signal: AbortSignal): Promise<void> {

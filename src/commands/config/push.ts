@@ -6,8 +6,9 @@ import type { LoadedConfig } from "../../config/load.ts";
 import type { TwinOutcome } from "../../control/twin-state.ts";
 import { signDocument } from "../../crypto/signed-document.ts";
 import { fleetTopics } from "../../wire/topics.ts";
-import { type OperatorOptions, readSigners, visitCloud } from "../cloud/operator.ts";
+import { type OperatorOptions, visitCloud } from "../cloud/operator.ts";
 import { waitFor } from "../cloud/send-command.ts";
+import { signersOf } from "../operator/operator-keys.ts";
 import type { Io } from "../verb.ts";
 
 /** What a gateway said of a configuration that was pushed; `pending`: it has not been heard of, or the trial goes on. */
@@ -47,7 +48,7 @@ export async function pushConfig(
   overlay: Tree,
   waitMs: number,
 ): Promise<PushAnswer[]> {
-  const signers = readSigners(options.key);
+  const signers = signersOf(options.key);
   const { fleet } = loaded.config.gateway;
   const version = Date.now();
   const reports = new Map<string, Report>();
