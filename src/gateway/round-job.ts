@@ -1,5 +1,6 @@
 import type { CodecHeader } from "../federated/codec-header.ts";
 import type { RoundDocument } from "../federated/round-document.ts";
+import { trainSchema } from "../inference/card.ts";
 import type { GateLimits } from "../train/gates.ts";
 import type { TrainingSettings } from "../train/schedule.ts";
 import type { AnyJob } from "../train/trainer-conversation.ts";
@@ -40,3 +41,14 @@ export type RoundResult = {
   /** Whether something is held back, in `left`. */
   readonly isLossy: boolean;
 } | null;
+
+/** What a job takes from a round's document. */
+export function jobOfRound(document: RoundDocument): Pick<RoundJob, "settings" | "round"> {
+  const { training, round, mode, base, codec, statistics } = document;
+  const { optimizer, learningRate: rate, batch, epochs, mu: anchor, seed } = training ?? {};
+  const clip = training?.clip ?? null;
+  return {
+    settings: trainSchema.parse({ optimizer, rate, batch, epochs, anchor, seed }),
+    round: { round, mode, base, codec, clip, chosen: null, ...(statistics ? { statistics } : {}) },
+  };
+}

@@ -4,12 +4,11 @@ import type { Config } from "../config/config.ts";
 import type { MadeUpdate } from "../federated/client/model-rounds.ts";
 import { lineageOf, type RoundState } from "../federated/client/round-state.ts";
 import type { RoundDocument } from "../federated/round-document.ts";
-import { trainSchema } from "../inference/card.ts";
 import { entryBeside } from "../inference/model-child.ts";
 import { workInChild } from "../train/trainer-child.ts";
 import type { BaseWeights } from "./base-weights.ts";
 import type { RoundFiles } from "./round-files.ts";
-import type { RoundJob, RoundResult } from "./round-job.ts";
+import { jobOfRound, type RoundJob, type RoundResult } from "./round-job.ts";
 import type { ReadingChoice } from "./training-readings.ts";
 import type { Trainings } from "./trainings.ts";
 
@@ -42,32 +41,11 @@ export class RoundTrainer {
     const { bundle, weights } = base;
     const choice = await this.#choose(model, round, state);
     const [update, left] = [await files.place(model), await files.place(model)];
-    const { training } = round;
     const job: RoundJob = {
       card: bundle.card,
       model: bundle.modelBytes ?? (await readFile(bundle.modelFile)),
       base: weights,
-      settings: trainSchema.parse(
-        training
-          ? {
-              optimizer: training.optimizer,
-              rate: training.learningRate,
-              batch: training.batch,
-              epochs: training.epochs,
-              anchor: training.mu,
-              seed: training.seed,
-            }
-          : {},
-      ),
-      round: {
-        round: round.round,
-        mode: round.mode,
-        base: round.base,
-        codec: round.codec,
-        clip: training?.clip ?? null,
-        chosen: null,
-        ...(round.statistics ? { statistics: round.statistics } : {}),
-      },
+      ...jobOfRound(round),
       names: { fleet: config.gateway.fleet, gateway: config.gateway.id, model },
       residual: state.residual && (await files.find(model, state.residual.file)),
       update,

@@ -13,7 +13,7 @@ import { decodeModel } from "../onnx/model-file.ts";
 import type { ModelProto } from "../onnx/onnx_pb.ts";
 import { AveragedWeights, hashOfWeights, setTensors } from "../train/averaged-weights.ts";
 import type { DataSet, Split } from "../train/data-set.ts";
-import { ModelRuns } from "../train/model-runs.ts";
+import { valuesOver } from "../train/fit.ts";
 import { localChange, meanGradient } from "../train/round-training.ts";
 import { splitOf } from "../train/splits.ts";
 import type { JobHooks } from "../train/trainer-conversation.ts";
@@ -23,7 +23,13 @@ import type { RoundJob, RoundResult } from "./round-job.ts";
 /** The newest readings measure the base; all others train. */
 const shares = { train: 0.85, validation: 0.15, calibration: 0, test: 0 };
 
-type Told = { readonly body: Uint8Array; readonly left: Float32Array | null; readonly loss: number | null };
+type Told = {
+  readonly body: Uint8Array;
+  /** Numbers that the body is about. */
+  readonly length: number;
+  readonly left: Float32Array | null;
+  readonly loss: number | null;
+};
 
 /**
  * Makes a round's update of readings, in the trainer's process: what was learned and was held back before, in the round's
@@ -48,7 +54,7 @@ export async function roundWork(job: RoundJob, data: DataSet, hooks: JobHooks): 
     base: round.base.hash,
     mode: round.mode,
     codec: round.codec.codec,
-    length: round.base.length,
+    length: told.length,
     weight: weightOf(examples, round.codec),
     metrics: told.loss === null ? {} : { loss: told.loss },
   };
@@ -102,9 +108,9 @@ async function learned(
   const sent = carried.slice();
   if (round.clip !== null) shorten(sent, round.clip);
   const body = encodeBody(sent, space, Math.random);
-  if (!isLossy(space)) return { body, left: null, loss };
+  if (!isLossy(space)) return { body, length: change.length, left: null, loss };
   const said = restoreBody(decodeBody(body, space), space);
-  return { body, left: carried.map((value, i) => value - (said[i] as number)), loss };
+  return { body, length: change.length, left: carried.map((value, i) => value - (said[i] as number)), loss };
 }
 
 /** A residual that does not open was erased, or is damaged: nothing is carried over then. */
@@ -115,32 +121,23 @@ async function readResidual({ residual }: RoundJob, length: number): Promise<Flo
   return new Float32Array(plain.slice().buffer);
 }
 
-/** Round 0: counts, sums and sums of squares of values of the graph, over all windows. */
+/** Round 0: counts, sums and sums of squares of values of the graph, or of targets, over all examples. */
 async function statistics({ card, round, threads }: RoundJob, model: ModelProto, data: DataSet): Promise<Told> {
   const { values = [], maxCount = 1 } = round.statistics ?? {};
   const all = Int32Array.from(data.first, (_, example) => example);
-  const runs = await ModelRuns.open(
-    model,
-    card,
-    values.map(({ of }) => of),
-    { threads },
-  );
   const columns = values.map(({ size }) => Array.from({ length: size }, (): number[] => []));
-  try {
-    for await (const { values: told } of runs.over(data, all))
-      for (const [index, { of, size }] of values.entries()) gather(columns[index] ?? [], told[of], size);
-  } finally {
-    await runs.release();
-  }
+  for (const [index, { of, size }] of values.entries())
+    for await (const told of valuesOver(model, card, of, data, all, { threads }))
+      gather(columns[index] ?? [], told, size);
   const moments: Moments[] = values.flatMap(({ low, high }, index) =>
     (columns[index] ?? []).map((column) => momentsOf(column, { low, high, maxCount })),
   );
-  return { body: encodeMoments(moments), left: null, loss: null };
+  return { body: encodeMoments(moments), length: moments.length, left: null, loss: null };
 }
 
 /** Spreads a value over its last axis: the statistic has one number for each place of it. */
-function gather(columns: number[][], value: Tensor | undefined, size: number): void {
-  if (!value || sizeOf(value.dims) % size !== 0)
+function gather(columns: number[][], value: Tensor, size: number): void {
+  if (sizeOf(value.dims) % size !== 0)
     throw new TidegateError("UPDATE_UNSENDABLE", { reason: `a value of the graph has no ${size} places` });
   for (let i = 0; i < value.data.length; i++) columns[i % size]?.push(Number(value.data[i]));
 }

@@ -37,7 +37,7 @@ export async function fitStatistics(
 }
 
 /** A value of the graph over examples, or what they should have given: `target`. */
-async function* valuesOver(
+export async function* valuesOver(
   model: ModelProto,
   card: Card,
   of: string,
