@@ -1,0 +1,64 @@
+import { TidegateError } from "../../base/errors.ts";
+import type { ChunkSource } from "../../control/blob-fetch.ts";
+import { blobHash } from "../../control/blob-hash.ts";
+import { decodeDifference } from "../../control/model-difference.ts";
+import { chunkBytes } from "../../control/model-manifest.ts";
+import type { RoundDocument } from "../../federated/round-document.ts";
+import { hashOfWeights } from "../../train/averaged-weights.ts";
+
+type RoundBase = RoundDocument["base"];
+
+/** Weights that are kept: those of the open round, and the ones that the next are told against. */
+const kept = 3;
+const chunkTimeoutMs = 10_000;
+const maxSilences = 6;
+
+/** The bases of rounds, fetched from the broker once for all gateways of a process. */
+export class BaseCache {
+  readonly #chunks: ChunkSource;
+  readonly #weights = new Map<string, Float32Array>();
+  readonly #fetching = new Map<string, Promise<Float32Array>>();
+  /** Bytes that were fetched. */
+  bytes = 0;
+
+  constructor(chunks: ChunkSource) {
+    this.#chunks = chunks;
+  }
+
+  /** @throws TidegateError BLOB_MISSING, BLOB_DAMAGED; it may be asked for again */
+  obtain(base: RoundBase, signal: AbortSignal): Promise<Float32Array> {
+    const known = this.#weights.get(base.hash);
+    if (known) return Promise.resolve(known);
+    const under = this.#fetching.get(base.hash) ?? this.#fetch(base, signal);
+    this.#fetching.set(base.hash, under);
+    return under.finally(() => this.#fetching.delete(base.hash));
+  }
+
+  async #fetch(base: RoundBase, signal: AbortSignal): Promise<Float32Array> {
+    const ways = base.sources.filter(({ from }) => from === null || this.#weights.has(from));
+    const way = ways.toSorted((a, b) => a.bytes - b.bytes)[0];
+    if (!way)
+      throw new TidegateError("BLOB_MISSING", { what: "a round's base", reason: "the round names no way to it" });
+    const blob = new Uint8Array(way.bytes);
+    for (let n = 0; n * chunkBytes < way.bytes; n++) blob.set(await this.#chunk(way.sha256, n, signal), n * chunkBytes);
+    if (blobHash(blob) !== way.sha256)
+      throw new TidegateError("BLOB_DAMAGED", { what: `blob ${way.sha256}`, reason: "its content is another" });
+    const former = way.from === null ? undefined : this.#weights.get(way.from);
+    const bytes = former ? new Uint8Array(former.buffer, former.byteOffset, former.byteLength) : new Uint8Array();
+    const weights = new Float32Array(new Uint8Array(decodeDifference(bytes, blob, 4 * base.length)).buffer);
+    if (hashOfWeights(weights) !== base.hash)
+      throw new TidegateError("BLOB_DAMAGED", { what: "a round's base", reason: "its weights are others" });
+    this.bytes += way.bytes;
+    this.#weights.set(base.hash, weights);
+    for (const hash of [...this.#weights.keys()].slice(0, -kept)) this.#weights.delete(hash);
+    return weights;
+  }
+
+  async #chunk(sha256: string, n: number, signal: AbortSignal): Promise<Uint8Array> {
+    for (let silences = 0; silences < maxSilences && !signal.aborted; silences++) {
+      const chunk = await this.#chunks.chunk(sha256, n, chunkTimeoutMs, signal);
+      if (chunk) return chunk;
+    }
+    throw new TidegateError("BLOB_MISSING", { what: `blob ${sha256}`, reason: `chunk ${n} does not come` });
+  }
+}
