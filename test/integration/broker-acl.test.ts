@@ -236,6 +236,7 @@ describeReal("the access rules of a cloud that learns", () => {
       "gateways/gw-1/enrolment": [],
       "gateways/gw-1/status": [],
       "gateways/gw-1/data/env": [],
+      "gateways/gw-1/erase/env": [],
     };
     for (const [path, allowed] of Object.entries(said)) {
       const may: string[] = [];

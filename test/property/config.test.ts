@@ -48,7 +48,8 @@ describe("any configuration", () => {
     for (const { path, value } of leaves) {
       // The version is the file's own; a section that must be whole cannot be set key by key; a fleet learns only models
       // that streams run.
-      if (/^(version$|cloud|federation\.models|streams\.env\.(window|timestamp|labels))/.test(renderPath(path))) continue;
+      if (/^(version$|cloud|federation\.models|streams\.env\.(window|timestamp|labels))/.test(renderPath(path)))
+        continue;
       const name = `TIDEGATE_${path.join("__").toUpperCase()}`;
       const text = typeof value === "string" ? value : JSON.stringify(value);
       const byEnv = loadConfig({ text: least, baseDir, env: { [name]: text } });
