@@ -47,20 +47,31 @@ export const recordingEnv = ({ library }: Shim, dir: string, trace: string, port
 });
 
 /**
- * Lets the writer live so many lives, one after the other, on one directory.
+ * Lets the journal's writer live so many lives, one after the other, on one directory.
  * @param failEach  every so manieth fdatasync fails
  */
-export async function record(
+export const record = (
   shim: Shim,
   synchronous: "FULL" | "OFF",
   lives: readonly Life[],
   failEach = 0,
-): Promise<Recording> {
+): Promise<Recording> =>
+  recordRuns(
+    shim,
+    lives.map(({ upTo, end }) => ({ script: writer, words: [synchronous, `${upTo}`, end], end })),
+    failEach,
+  );
+
+/** A script that is run on the directory, its first word, and how it is to end. */
+export type Run = { readonly script: string; readonly words: readonly string[]; readonly end: Life["end"] };
+
+/** Runs scripts under the shim, one after the other, on one directory. */
+export async function recordRuns(shim: Shim, runs: readonly Run[], failEach = 0): Promise<Recording> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "tidegate-recording-")));
   const [dir, trace] = [join(folder, "data"), join(folder, "trace")];
   mkdirSync(dir);
-  for (const { upTo, end } of lives) {
-    const child = spawn(process.execPath, [writer, dir, synchronous, `${upTo}`, end], {
+  for (const { script, words, end } of runs) {
+    const child = spawn(process.execPath, [script, dir, ...words], {
       env: { ...process.env, ...recordingEnv(shim, dir, trace), POWER_CUT_FAIL: `${failEach}` },
       stdio: ["ignore", "ignore", "pipe"],
     });
