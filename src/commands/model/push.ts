@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import { sleep } from "../../base/lifecycle.ts";
 import { openBundle } from "../../inference/bundle.ts";
-import { cloudBrokerOption, fleetOption, visitCloud } from "../operator/cloud-visit.ts";
+import { fleetTopics } from "../../wire/topics.ts";
+import { loadForOperator, operatorOptions, visitCloud } from "../cloud/operator.ts";
 import { signerOption, signersOf } from "../operator/operator-keys.ts";
 import { LiveLines } from "../terminal/live-lines.ts";
 import { configOption, type Io, jsonOption, numberOption } from "../verb.ts";
@@ -52,8 +54,8 @@ const offering = (command: Command): Command =>
     .option(...configOption)
     .option(...jsonOption)
     .option("--dir <folder>", "folder of model bundles, looked at before those of the configuration")
-    .option(...cloudBrokerOption)
-    .option(...fleetOption)
+    .option(...operatorOptions.broker)
+    .option(...operatorOptions.fleet)
     .option(...signerOption)
     .option("--parent <folder>", "an earlier version that gateways have: the difference is offered too", repeated, [])
     .option("--url-base <url>", "HTTPS folder where the files lie under their SHA-256: tried before the broker")
@@ -65,11 +67,21 @@ async function offer(io: Io, name: string, options: Options, isForced: boolean):
   const bundle = await modelsAt(io, options).open(name);
   const parents = await Promise.all(options.parent.map((dir) => openBundle(dir)));
   const { pushModel } = await import("./push-model.ts");
-  const visit = await visitCloud(io, options);
+  const loaded = loadForOperator(io, { ...options, to: [] });
+  const { fleet } = loaded.config.gateway;
+  const topic = fleetTopics(fleet).manifest(bundle.name);
+  let former: Uint8Array | undefined;
+  const visit = await visitCloud(io, loaded, [{ topic, qos: 1, retained: "each" }], ({ payload }) => {
+    former = new Uint8Array(payload);
+  });
   const screen = new LiveLines(io);
   let pushed: Pushed;
   try {
-    pushed = await pushModel(visit, {
+    // What a broker retains it sends right behind its answer to the subscription.
+    await sleep(retainedMs, io.signal);
+    pushed = await pushModel(visit.link, {
+      fleet,
+      former: () => former,
       bundle,
       parents,
       signers,
@@ -93,12 +105,14 @@ async function offer(io: Io, name: string, options: Options, isForced: boolean):
   if (options.json) return io.out(JSON.stringify(pushed));
   const { model, version, hash, manifest, bytes, differences } = pushed;
   io.out(
-    `${model} ${version} (${hash.slice(0, 16)}) is offered to ${visit.fleet} by manifest ${manifest}: ${kilobytes(bytes)} kB.`,
+    `${model} ${version} (${hash.slice(0, 16)}) is offered to ${fleet} by manifest ${manifest}: ${kilobytes(bytes)} kB.`,
   );
   for (const difference of differences) {
     const share = (difference.bytes / difference.of) * 100;
     io.out(`${difference.path}: a gateway that has the earlier version fetches ${share.toFixed(0)} % of it.`);
   }
 }
+
+const retainedMs = 500;
 
 const kilobytes = (bytes: number): string => (bytes / 1_000).toFixed(0);
