@@ -7,6 +7,7 @@ import { type RoundHistory, renderHistory } from "./fleet/history.ts";
 import { joinFleet } from "./fleet/join.ts";
 import { defineRollout } from "./fleet/rollout.ts";
 import { renderFleet } from "./fleet/screen.ts";
+import { defineSimulate } from "./fleet/simulate.ts";
 import { answer, type Define, configOption as gatewayConfigOption, type Io, jsonOption, numberOption } from "./verb.ts";
 
 export const define: Define = (command, io) => {
@@ -26,6 +27,7 @@ export const define: Define = (command, io) => {
 
   const rounds = command.command("rounds").description("start | stop | history");
   defineRounds(rounds, io);
+  defineSimulate(command, io);
 
   defineRollout(command.command("rollout").description("start | halt | resume"), io);
 

@@ -18,6 +18,8 @@ export class BaseCache {
   readonly #chunks: ChunkSource;
   readonly #weights = new Map<string, Float32Array>();
   readonly #fetching = new Map<string, Promise<Float32Array>>();
+  /** Whoever asks first fetches for the others, too: no round that ends takes it from them. */
+  readonly #stop = new AbortController();
   /** Bytes that were fetched. */
   bytes = 0;
 
@@ -26,21 +28,25 @@ export class BaseCache {
   }
 
   /** @throws TidegateError BLOB_MISSING, BLOB_DAMAGED; it may be asked for again */
-  obtain(base: RoundBase, signal: AbortSignal): Promise<Float32Array> {
+  obtain(base: RoundBase): Promise<Float32Array> {
     const known = this.#weights.get(base.hash);
     if (known) return Promise.resolve(known);
-    const under = this.#fetching.get(base.hash) ?? this.#fetch(base, signal);
+    const under = this.#fetching.get(base.hash) ?? this.#fetch(base);
     this.#fetching.set(base.hash, under);
     return under.finally(() => this.#fetching.delete(base.hash));
   }
 
-  async #fetch(base: RoundBase, signal: AbortSignal): Promise<Float32Array> {
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #fetch(base: RoundBase): Promise<Float32Array> {
     const ways = base.sources.filter(({ from }) => from === null || this.#weights.has(from));
     const way = ways.toSorted((a, b) => a.bytes - b.bytes)[0];
     if (!way)
       throw new TidegateError("BLOB_MISSING", { what: "a round's base", reason: "the round names no way to it" });
     const blob = new Uint8Array(way.bytes);
-    for (let n = 0; n * chunkBytes < way.bytes; n++) blob.set(await this.#chunk(way.sha256, n, signal), n * chunkBytes);
+    for (let n = 0; n * chunkBytes < way.bytes; n++) blob.set(await this.#chunk(way.sha256, n), n * chunkBytes);
     if (blobHash(blob) !== way.sha256)
       throw new TidegateError("BLOB_DAMAGED", { what: `blob ${way.sha256}`, reason: "its content is another" });
     const former = way.from === null ? undefined : this.#weights.get(way.from);
@@ -54,9 +60,9 @@ export class BaseCache {
     return weights;
   }
 
-  async #chunk(sha256: string, n: number, signal: AbortSignal): Promise<Uint8Array> {
-    for (let silences = 0; silences < maxSilences && !signal.aborted; silences++) {
-      const chunk = await this.#chunks.chunk(sha256, n, chunkTimeoutMs, signal);
+  async #chunk(sha256: string, n: number): Promise<Uint8Array> {
+    for (let silences = 0; silences < maxSilences && !this.#stop.signal.aborted; silences++) {
+      const chunk = await this.#chunks.chunk(sha256, n, chunkTimeoutMs, this.#stop.signal);
       if (chunk) return chunk;
     }
     throw new TidegateError("BLOB_MISSING", { what: `blob ${sha256}`, reason: `chunk ${n} does not come` });

@@ -57,7 +57,7 @@ export class LightGateway implements Component {
   readonly #topics: ReturnType<typeof fleetTopics>;
   readonly #files: RoundFiles;
   readonly #rounds: ModelRounds;
-  readonly #bases: BaseCache;
+  readonly bases: BaseCache;
   /** Routes that are listened to for a while. */
   readonly #listening = new Map<string, (payload: Uint8Array) => void>();
   #newest = { version: 0, epoch: 0 };
@@ -76,7 +76,7 @@ export class LightGateway implements Component {
       },
     };
     this.#files = new RoundFiles(new TrainingFiles(dir, this.keys.storageRoot, store), store);
-    this.#bases =
+    this.bases =
       options.bases ??
       new BaseCache(retainedChunks(this.listening, (sha256, n) => this.#topics.blob(model, sha256, n)));
     this.link = new Link({
@@ -127,6 +127,7 @@ export class LightGateway implements Component {
   }
 
   async stop(deadlineMs = 1_000): Promise<void> {
+    this.bases.stop();
     await this.#rounds.stop();
     await this.#last;
     await this.link.stop(deadlineMs);
@@ -179,8 +180,8 @@ export class LightGateway implements Component {
       save: (state) => files.save(model, state),
       read: (file) => files.read(model, file),
       mismatch: async () => null,
-      base: async ({ base }, signal) => {
-        await this.#bases.obtain(base, signal);
+      base: async ({ base }) => {
+        await this.bases.obtain(base);
       },
       train: async (round, state, tell, signal) => {
         tell("training");
@@ -188,7 +189,7 @@ export class LightGateway implements Component {
         if (random() < traits.dropOut) await untilAborted(signal);
         if (traits.delayMs > 0) await sleep(traits.delayMs, signal);
         if (signal.aborted) return null;
-        const base = await this.#bases.obtain(round.base, signal);
+        const base = await this.bases.obtain(round.base);
         const made = await learner({ fleet, gateway, round, base, state, files, factor: traits.factor, signal });
         this.loss = made?.loss ?? null;
         return made;
