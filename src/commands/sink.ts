@@ -3,15 +3,15 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { TidegateError } from "../base/errors.ts";
-import { Lifecycle } from "../base/lifecycle.ts";
+import { type Component, Lifecycle } from "../base/lifecycle.ts";
 import { GatewayTrust, readTrustedKeys } from "../coordinator/gateway-trust.ts";
 import { MqttOutput } from "../coordinator/mqtt-output.ts";
 import { NdjsonOutput } from "../coordinator/ndjson-output.ts";
 import { Sink, sinkFilters } from "../coordinator/sink.ts";
 import type { SinkOutput } from "../coordinator/sink-output.ts";
 import { FileSinkStore } from "../coordinator/sink-store.ts";
-import { TrustFile } from "../coordinator/trust-file.ts";
-import { openKeyRing } from "../crypto/key-ring.ts";
+import { WatchedFile } from "../coordinator/watched-file.ts";
+import { type KeyRing, type KeyRingOptions, openKeyRing } from "../crypto/key-ring.ts";
 import { formerBoxes } from "../crypto/key-rotation.ts";
 import { readCredentials } from "../gateway/credentials.ts";
 import { createLog, type ProcessLog } from "../ops/log.ts";
@@ -56,7 +56,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
   const keys = openKeyRing(place);
   if (keys.isNew)
     log.warn({ dir: join(settings.dataDir, "keys") }, "keys made: back them up with `tidegate keys backup`");
-  const former = formerBoxes(place);
+  const boxes = openBoxes(place);
   log.info(
     { recipient: Buffer.from(keys.box.publicKey).toString("base64") },
     "gateways seal to this public key: put it into cloud.dataKey",
@@ -90,7 +90,7 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     store: new FileSinkStore(join(dataDir, "received.state")),
     output,
     trust: gateways,
-    keys: [keys.box, ...former],
+    keys: boxes,
     signer: keys.signer,
     fleet,
     share,
@@ -98,7 +98,12 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
     clock: systemClock,
     log,
   });
-  const lifecycle = new Lifecycle([...components, new TrustFile(trustFile, gateways, log), sink, link]);
+  const lifecycle = new Lifecycle([
+    ...components,
+    ...watched(place, trustFile, { sink, gateways, boxes, log }),
+    sink,
+    link,
+  ]);
   await lifecycle.start(signal);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
@@ -106,6 +111,42 @@ async function runSink(settings: SinkSettings, log: ProcessLog, io: Io): Promise
   });
   log.info({ ...sink.state }, "ending");
   await lifecycle.stop(drainMs);
+}
+
+/** The key that batches are sealed for now, and those before it. */
+function openBoxes(place: KeyRingOptions): KeyRing["box"][] {
+  const { box } = openKeyRing(place);
+  const isOther = ({ publicKey }: KeyRing["box"]) => Buffer.compare(publicKey, box.publicKey) !== 0;
+  return [box, ...formerBoxes(place).filter(isOther)];
+}
+
+type Watching = {
+  readonly sink: Sink;
+  readonly gateways: GatewayTrust;
+  readonly boxes: readonly KeyRing["box"][];
+  readonly log: ProcessLog;
+};
+
+/** What `keys trust | revoke | rotate | retire` change holds while the sink runs. */
+function watched(place: KeyRingOptions, trustFile: string, { sink, gateways, boxes, log }: Watching): Component[] {
+  const nameOf = (all: readonly KeyRing["box"][]) =>
+    all.map(({ publicKey }) => Buffer.from(publicKey).toString("base64"));
+  let known = nameOf(boxes).join();
+  return [
+    new WatchedFile("trusted keys", trustFile, log, () => {
+      const trusted = readTrustedKeys(trustFile);
+      gateways.replace(trusted);
+      return { gateways: Object.keys(trusted).length };
+    }),
+    new WatchedFile("data keys", join(place.dataDir, "keys"), log, () => {
+      const next = openBoxes(place);
+      const names = nameOf(next);
+      if (names.join() === known) return undefined;
+      known = names.join();
+      sink.useKeys(next);
+      return { recipient: names[0], former: names.length - 1 };
+    }),
+  ];
 }
 
 type LinkParts = {

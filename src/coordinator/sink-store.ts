@@ -58,6 +58,7 @@ export class FileSinkStore implements SinkStore {
   #bytes = 0;
   #compactAt = maxGarbageBytes;
   #state = emptyState();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(file: string) {
     this.#file = file;
@@ -90,7 +91,14 @@ export class FileSinkStore implements SinkStore {
     return this.#state;
   }
 
-  async commit(step: SinkStep): Promise<void> {
+  /** One after another: what is announced is written down beside what is received. */
+  commit(step: SinkStep): Promise<void> {
+    const turn = this.#turn.then(() => this.#commit(step));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #commit(step: SinkStep): Promise<void> {
     if (this.#isClosed) throw new TidegateError("STOPPED", { what: "the sink's store" });
     // After a failed write nobody knows what the file holds: it is replaced before anything else is said.
     if (!this.#handle) await this.#rewrite();

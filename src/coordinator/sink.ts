@@ -87,8 +87,12 @@ export class Sink implements Component {
   readonly #loggedAt = new Map<string, number>();
   readonly counters = { batches: 0, lines: 0, repeatedBatches: 0, rejected: 0, overflow: 0, receipts: 0, failures: 0 };
 
+  #keys: SinkOptions["keys"];
+  #announced: SinkOptions["keys"] | undefined;
+
   constructor(options: SinkOptions) {
     this.#options = options;
+    this.#keys = options.keys;
   }
 
   /** Takes up what was received before, then subscribes; call `linkChanged` when the link's state changes. */
@@ -120,17 +124,30 @@ export class Sink implements Component {
     };
   }
 
+  /** From now on batches are opened with these keys, the newest first, and gateways are told of them. */
+  useKeys(keys: SinkOptions["keys"]): void {
+    this.#keys = keys;
+    this.linkChanged();
+  }
+
   /** The first connection decides how to subscribe; later ones find the subscription in the link. */
   linkChanged(): void {
-    if (!this.#options.link.state.isOnline || this.#subscribing || this.#stopping.signal.aborted) return;
+    const { link, log } = this.#options;
+    if (!link.state.isOnline || this.#stopping.signal.aborted) return;
+    if (this.#subscribing) {
+      void this.#announce().catch((thrown: unknown) =>
+        log.warn({ reason: reasonOf(thrown) }, "keys not announced yet"),
+      );
+      return;
+    }
     this.#subscribing = this.#subscribe().catch((thrown: unknown) => {
-      this.#options.log.warn({ reason: reasonOf(thrown) }, "not subscribed yet");
+      log.warn({ reason: reasonOf(thrown) }, "not subscribed yet");
       this.#subscribing = undefined;
     });
   }
 
   async #subscribe(): Promise<void> {
-    const { link, share, log, fleet, announce, keys, store } = this.#options;
+    const { link, share, log, fleet } = this.#options;
     const isShared = share === "auto" ? await this.#probe.run(link) : share === "always";
     // A connection that broke meanwhile tells nothing; one that breaks every time is the broker's answer.
     if (share === "auto" && !isShared && !link.state.isOnline && this.#probes++ === 0) {
@@ -143,8 +160,15 @@ export class Sink implements Component {
     this.#isShared = isShared;
     if (share === "auto" && !isShared) log.warn("the broker serves no shared subscriptions: run one sink only");
     log.info({ topic }, "the sink listens");
-    if (!announce || !this.#stored) return;
+    await this.#announce();
+  }
+
+  async #announce(): Promise<void> {
+    const { announce, link, store } = this.#options;
+    const keys = this.#keys;
+    if (!announce || !this.#stored || this.#announced === keys) return;
     await announceKeys({ ...announce, keys: keys.map(({ publicKey }) => publicKey) }, link, store, this.#stored);
+    this.#announced = keys;
   }
 
   /** A message of the link; its payload is copied. */
@@ -198,8 +222,8 @@ export class Sink implements Component {
   }
 
   async #open(incoming: readonly Incoming[]): Promise<Batch[]> {
-    const { keys, trust } = this.#options;
-    const reader = { secretKeys: keys, isTrusted: trust.isTrusted.bind(trust) };
+    const { trust } = this.#options;
+    const reader = { secretKeys: this.#keys, isTrusted: trust.isTrusted.bind(trust) };
     const batches: Batch[] = [];
     for (const message of incoming) {
       try {

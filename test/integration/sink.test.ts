@@ -159,6 +159,19 @@ describeReal("tidegate sink", () => {
     );
     expect([to[0], to.at(-1)]).toEqual([old, fingerprint(openKeyRing({ dataDir }).box.publicKey)]);
     expect(old).not.toBe(to.at(-1));
+
+    // Once more, while it runs: nobody is restarted, and nothing is lost.
+    expect((await tidegate(["keys", "rotate", "--dir", dataDir])).code).toBe(0);
+    const newest = { secretKeys: [openKeyRing({ dataDir }).box], isTrusted: () => true };
+    let sent = 150;
+    for (const end = Date.now() + 30_000; ; ) {
+      await sensors.send(1);
+      await arrived(++sent);
+      const last = batches.at(-1);
+      if (last && (await decodeBatch(last, newest).catch(() => null))) break;
+      if (Date.now() > end) throw new Error("no batch is sealed to the newest key");
+    }
+    expect(linesIn(readings).map(({ n }) => n)).toEqual(Array.from({ length: sent }, (_, i) => i + 1));
   }, 120_000);
 
   it("tells what is missing", async () => {

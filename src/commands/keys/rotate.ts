@@ -29,7 +29,7 @@ export function defineRotation(command: Command, io: Io): void {
       `
 Example: tidegate keys rotate --storage
 --storage: through the running daemon, else on the data directory. Copies of the databases from before open no more.
---box: restart the sink then: it announces the new key, and gateways with cloud.dataSigner switch by themselves. Where
+--box: a running sink takes the new key up within a second and announces it; gateways with cloud.dataSigner switch by themselves. Where
   cloud.dataKey is set, change it. Once all have switched: tidegate keys retire.
 --signing: the daemon signs with the old key until its next start. Before that let the new one in: at the sink
   \`tidegate keys trust FLEET/GATEWAY KEY --dir …\`, at the coordinator \`tidegate fleet enroll GATEWAY --key KEY\`.`,
@@ -52,7 +52,7 @@ Example: tidegate keys rotate --storage
       const former = formerBoxes(place).length;
       if (options.json) return io.out(JSON.stringify({ dir, publicKey, former }));
       io.out(`${dir}: the data key is now ${publicKey}; ${former} before it still open.`);
-      io.err("Restart the sink, so that it announces the new key, and back it up (`tidegate keys backup FILE`).");
+      io.err("A running sink announces it within a second. Back it up (`tidegate keys backup FILE`).");
     });
 
   command

@@ -35,6 +35,14 @@ describe("the sink's store", () => {
     expect([...values]).toEqual([["v", "1"]]);
   });
 
+  it("writes down steps one after another, however many are asked for at once", async () => {
+    const store = new FileSinkStore(file);
+    await store.load();
+    await Promise.all(Array.from({ length: 20 }, (_, n) => store.commit({ values: { [`v${n}`]: "x".repeat(n * 7) } })));
+    await store.close();
+    expect((await reload()).values.size).toBe(20);
+  });
+
   it("loses a torn last step and nothing else", async () => {
     const store = new FileSinkStore(file);
     await store.load();
