@@ -93,13 +93,11 @@ describeReal("a gateway whose model is switched a hundred times in a row", () =>
     const switchTo = async (version: number) => {
       const bundle = await openBundle(writeBundle(emptyFolder(), { version, size: 1, factor: 1 + version / 1_000 }));
       await until(() => heard === lastManifest, "the last manifest is heard");
-      const pushed = await pushModel(
-        { link, fleet: "test", retained: async () => held, leave: async () => {} },
-        {
-          ...{ bundle, parents: [], signers: [signer], requires: {}, validDays: 1, onProgress: () => {} },
-          rollout: { share: 1, seed: "", isHalted: false, isForced: true },
-        },
-      );
+      const pushed = await pushModel(link, {
+        ...{ fleet: "test", former: () => held.get(manifestTopic) },
+        ...{ bundle, parents: [], signers: [signer], requires: {}, validDays: 1, onProgress: () => {} },
+        rollout: { share: 1, seed: "", isHalted: false, isForced: true },
+      });
       expect(pushed.manifest).toBe(lastManifest + 1);
       lastManifest = pushed.manifest;
       await expect.poll(running, { timeout: 15_000, interval: 20 }).toBe(version);

@@ -5,10 +5,13 @@ import { describeRelease } from "../../coordinator/release.ts";
 import { signDocument } from "../../crypto/signed-document.ts";
 import type { Signer } from "../../crypto/signing.ts";
 import type { Bundle } from "../../inference/bundle.ts";
+import type { Link } from "../../wire/link.ts";
 import { fleetTopics } from "../../wire/topics.ts";
-import type { CloudVisit } from "../operator/cloud-visit.ts";
 
 export type PushOptions = {
+  readonly fleet: string;
+  /** The newest manifest of the model that the broker holds; undefined when it holds none. */
+  former(): Uint8Array | undefined;
   readonly bundle: Bundle;
   /** Earlier versions: differences to them are offered, too. */
   readonly parents: readonly Bundle[];
@@ -39,8 +42,8 @@ const dayMs = 86_400_000;
  * Offers a bundle to a fleet: its files first, then the signed manifest that names them.
  * @throws TidegateError BROKER_REFUSED when the broker's access rules do not let it publish
  */
-export async function pushModel({ link, fleet, retained }: CloudVisit, options: PushOptions): Promise<Pushed> {
-  const { bundle, parents, signers, rollout, requires, validDays, urlBase, onProgress } = options;
+export async function pushModel(link: Pick<Link, "publish">, options: PushOptions): Promise<Pushed> {
+  const { fleet, former, bundle, parents, signers, rollout, requires, validDays, urlBase, onProgress } = options;
   const { name: model, card } = bundle;
   const topics = fleetTopics(fleet);
   const topic = topics.manifest(model);
@@ -62,7 +65,7 @@ export async function pushModel({ link, fleet, retained }: CloudVisit, options: 
     done += blob.length;
   }
   const now = Date.now();
-  const manifest = versionAfter((await retained(topic)).get(topic), now);
+  const manifest = versionAfter(former(), now);
   const document = {
     kind: manifestKind,
     audience: fleet,
