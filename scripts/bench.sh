@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a benchmark, having installed what it needs: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact | fleet-maths [--json]
+# Runs a benchmark, having installed what it needs: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact | fleet-maths | trust [--json]
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh >&2

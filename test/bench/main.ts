@@ -1,4 +1,4 @@
-/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact | fleet-maths [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] [--only PART] */
+/** usage: npm run bench -- ingest | latency | lag | memory | disk | start | train | train-impact | fleet-maths | trust [--json] [--pairs N] [--messages N] [--seconds N] [--readings N] [--only PART] */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench-options.ts";
 import { type Report, renderReport } from "./measure.ts";
@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   train: async () => (await import("./train.ts")).train,
   "train-impact": async () => (await import("./train-impact.ts")).trainImpact,
   "fleet-maths": async () => (await import("./fleet-maths.ts")).fleetMaths,
+  trust: async () => (await import("./trust.ts")).trust,
 };
 
 const { values, positionals } = parseArgs({
