@@ -16,8 +16,8 @@ import type { ModelSettings } from "./fleet-settings.ts";
 
 type Plan = Pick<ModelSettings, "strategy" | "strategyOptions" | "rule" | "ruleOptions" | "mode" | "training">;
 
-/** What a round has led to: weights and memories of the next version, as the store keeps them. */
-export type Aggregated = Pick<ModelVersion, "weights" | "state" | "metrics">;
+/** What a round has led to: the strategy's weights and memories, as the store keeps them. */
+export type Aggregated = Pick<ModelVersion, "state" | "metrics"> & { readonly exact: Uint8Array };
 
 /**
  * Makes the next version of what counts in a round. The same updates give the same bytes, in whatever order they came and
@@ -56,7 +56,7 @@ export async function aggregate(
   const state = readState(base, strategy, plan);
   strategy.step(state, change, plan.strategyOptions);
   return {
-    weights: bytesOfVector(state.weights),
+    exact: bytesOfVector(state.weights),
     state: Buffer.concat(state.slots.map(bytesOfVector)),
     metrics: report.metrics,
   };
@@ -64,7 +64,7 @@ export async function aggregate(
 
 /** Weights and memories of the version before; memories begin anew when the strategy has others. */
 function readState(base: ModelVersion, strategy: Strategy, plan: Plan): ServerState {
-  const weights = vectorOfBytes(base.weights);
+  const weights = vectorOfBytes(base.exact ?? base.weights);
   const slots = Object.keys(strategy.slots).length;
   if (slots === 0 || base.state.length !== slots * base.weights.length)
     return startOf(strategy, weights, plan.strategyOptions);

@@ -38,14 +38,27 @@ export type ModelVersion = {
   readonly parent: string | null;
   /** SHA-256 of `weights`, hex: the `base.hash` of rounds. */
   readonly hash: string;
-  /** Flat vector, float32 little endian. */
+  /** Names the line of versions that it belongs to. */
+  readonly root: string;
+  /** What gateways train on: flat vector, float32 little endian. */
   readonly weights: Uint8Array;
+  /** The strategy's own weights, of which `weights` tells what the changes have told; null: they are the same. */
+  readonly exact: Uint8Array | null;
   /** Memories of the strategy (momentum …), as it writes them. */
   readonly state: Uint8Array;
   /** Numbers that were not learned by averaging: normalisation of round 0, by tensor. */
   readonly tensors: Readonly<Record<string, number[]>>;
   readonly metrics: Readonly<Record<string, number>>;
   readonly at: number;
+};
+
+/** The step that led to a version, as gateways fetch it. */
+export type VersionChange = {
+  readonly version: number;
+  /** Hashes of the weights before and after. */
+  readonly from: string;
+  readonly to: string;
+  readonly blob: Uint8Array;
 };
 
 /**
@@ -123,7 +136,9 @@ export type CoordinatorStore = {
   nextDocument(epoch: number, model: string, above: number): Promise<number>;
   /** The newest, or the one that is named. */
   version(model: string, version?: number): Promise<ModelVersion | null>;
-  /** The first version of a model, from a bundle. */
+  /** The newest steps between versions, the newest first; at most `keptChanges`. */
+  changes(model: string): Promise<VersionChange[]>;
+  /** The first version of a line: of a model, from a bundle, or an older one anew. */
   beginModel(epoch: number, version: ModelVersion): Promise<void>;
 
   /** The newest round of a model. */
@@ -147,7 +162,7 @@ export type CoordinatorStore = {
   /** What counts in a round, by gateway id and round trained in, one at a time. */
   updates(model: string, cohort: number): AsyncIterable<AcceptedUpdate>;
   /** A new version and the end of its round; its updates go, their receipts stay. */
-  publish(epoch: number, round: number, version: ModelVersion): Promise<void>;
+  publish(epoch: number, round: number, version: ModelVersion, change?: VersionChange | null): Promise<void>;
   /** The end of a round without a version; updates that were taken go. */
   abandon(epoch: number, model: string, round: number, at: number): Promise<void>;
   /** The newest rollout of each model. */
@@ -167,5 +182,7 @@ export const tokenMemoryMs = 30 * 86_400_000;
 export const maxMembers = 100_000;
 /** Versions whose weights are kept, for late gateways and the way back. */
 export const keptVersions = 16;
+/** Steps that gateways can make up for; who has missed more fetches the whole. */
+export const keptChanges = 32;
 /** Rounds whose receipts are kept: an update of one older than these is told that its round is closed. */
 export const keptRounds = 1_000;

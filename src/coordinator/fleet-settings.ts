@@ -76,6 +76,13 @@ const model = z.strictObject({
     .describe(
       "How updates are written. Absent: signs of the largest 2 %; everything of a small model, or where the rule compares",
     ),
+  downlink: codec
+    .extend({ support: z.enum(["dense", "listed"]).default("dense").describe("Which coordinates travel") })
+    .omit({ maxWeight: true })
+    .optional()
+    .describe(
+      "How new versions are told to gateways that have older ones. Absent: signs of the largest 2 %; a small model bit by bit",
+    ),
   training: training.prefault({}),
   quorum: z
     .strictObject({
@@ -149,6 +156,13 @@ export type ModelSettings = z.output<typeof model>;
 
 /** Integers in 1: fine enough for float32 updates, with room to 2^30 for the largest coordinate. */
 const scaleFor = (clip: number): number => 2 ** Math.floor(Math.log2(2 ** 30 / clip));
+
+/** How the steps between versions are written, for a vector of so many numbers; null: as differences, bit by bit. */
+export function downlinkHeader({ downlink }: Pick<ModelSettings, "downlink">, length: number): CodecHeader | null {
+  const asked = downlink && { ...downlink, maxWeight: 1 };
+  const header = codecHeader({ rule: "mean", ...(asked ? { codec: asked } : {}) }, length);
+  return header.codec === "plain" && header.support === "dense" ? null : header;
+}
 
 const bitsOf = { plain: 32, quantized: 8, sign: 1 } as const;
 

@@ -11,11 +11,12 @@ import type { UpdateReceipt } from "../federated/update-receipt.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import type { FleetTopics } from "../wire/topics.ts";
 import { aggregate, sumMoments } from "./aggregate.ts";
-import { publishSources, retireSources, sourcesOf } from "./base-blobs.ts";
+import { BaseBlobs, offerOf } from "./base-blobs.ts";
 import type { Publishing } from "./blob-publisher.ts";
 import { bytesOfVector, weightsHash, weightsOfBundle } from "./bundle-weights.ts";
-import type { CoordinatorStore, ModelVersion, StoredRound } from "./coordinator-store.ts";
-import type { ModelSettings } from "./fleet-settings.ts";
+import type { CoordinatorStore, ModelVersion, StoredRound, VersionChange } from "./coordinator-store.ts";
+import { downlinkHeader, type ModelSettings } from "./fleet-settings.ts";
+import { rootOf, tellVersion } from "./next-version.ts";
 import { type Announcer, checkSettings, planRound, planStatistics } from "./round-plan.ts";
 import { checkUpdate, refuseHead, spaceOf, UsualNorm } from "./update-check.ts";
 
@@ -45,6 +46,7 @@ export class ModelRounds {
   readonly name: string;
   readonly #options: ModelRoundsOptions;
   readonly #norms = new UsualNorm();
+  readonly #blobs: BaseBlobs;
   #announcer: Announcer | null = null;
   #round: StoredRound | null = null;
   /** Documents of rounds, by number: late updates are held against the round that they were trained in. */
@@ -56,6 +58,8 @@ export class ModelRounds {
   constructor(options: ModelRoundsOptions) {
     this.#options = options;
     this.name = options.bundle.name;
+    const { topics, publish } = options;
+    this.#blobs = new BaseBlobs((sha256, n) => topics.blob(this.name, sha256, n), publish);
   }
 
   get current(): StoredRound | null {
@@ -87,14 +91,10 @@ export class ModelRounds {
     this.#onDue = onDue;
     if (!(await store.version(this.name))) {
       const weights = bytesOfVector(await weightsOfBundle(bundle));
-      const first = {
-        model: this.name,
-        version: bundle.card.version,
-        parent: null,
-        hash: weightsHash(weights),
-        weights,
-      };
-      const nothing = { state: new Uint8Array(), tensors: {}, metrics: {}, at: clock.now() };
+      const { version } = bundle.card;
+      const hash = weightsHash(weights);
+      const first = { model: this.name, version, parent: null, hash, root: rootOf(version, hash), weights };
+      const nothing = { exact: null, state: new Uint8Array(), tensors: {}, metrics: {}, at: clock.now() };
       await store.beginModel(announcer.epoch, { ...first, ...nothing });
       if (settings.rounds !== 0) await store.setRemaining(announcer.epoch, this.name, settings.rounds);
     }
@@ -103,6 +103,7 @@ export class ModelRounds {
     const history = await store.history(this.name, rememberedRounds);
     this.#documents = new Map(history.map(({ round, document }) => [round, document]));
     this.#round = history[0] ?? null;
+    for (const { document, round } of history.slice(0, 2)) this.#blobs.forget(document.base.sources, round);
     for (const { metrics } of history.toReversed()) if (metrics.norm) this.#norms.add(metrics.norm);
     if (this.isOpen) await this.#announce(this.#round?.document.round ?? 0, above);
     await this.advance();
@@ -174,16 +175,13 @@ export class ModelRounds {
   }
 
   async #announce(round: number, above: number, remaining?: number): Promise<void> {
-    const { store, settings, bundle, clock, topics, publish, log } = this.#options;
+    const { store, settings, bundle, clock, log } = this.#options;
     const announcer = this.#announcer;
     if (!announcer) return;
     const base = await this.#newest();
     const before = await store.version(this.name, base.version - 1);
-    const blobs = sourcesOf(base, before);
-    const sources = blobs.map(({ source }) => source);
-    const old = this.#documents.get(round - 1)?.base.sources ?? [];
-    const topic = (sha256: string, n: number) => topics.blob(this.name, sha256, n);
-    await publishSources(blobs, topic, publish);
+    const { sources, blobs } = offerOf(base, before, await store.changes(this.name));
+    await this.#blobs.offer(blobs, round);
     const version = await store.nextDocument(announcer.epoch, this.name, above);
     const statistics = round === 0 ? await planStatistics(settings, bundle) : undefined;
     const facts = { version, round, at: clock.now(), base, sources, ...(statistics ? { statistics } : {}) };
@@ -196,9 +194,10 @@ export class ModelRounds {
     this.#wake(settings.deadline);
     await this.#publishDocument(document);
     log.info({ model: this.name, round, version, epoch: announcer.epoch }, "round open");
-    await retireSources(old, sources, topic, publish).catch((thrown: unknown) =>
-      log.debug({ reason: reasonOf(thrown) }, "an older base stays on the broker"),
-    );
+    // Of asynchronous rounds an older one is still trained in.
+    await this.#blobs
+      .retire(round - (document.maxStaleness ?? 0))
+      .catch((thrown: unknown) => log.debug({ reason: reasonOf(thrown) }, "an older base stays on the broker"));
   }
 
   async #publishDocument(document: RoundDocument): Promise<void> {
@@ -217,6 +216,7 @@ export class ModelRounds {
     const updates = store.updates(this.name, round);
     const next = { model: this.name, version: base.version + 1, parent: base.hash, at: clock.now() };
     let version: ModelVersion;
+    let change: VersionChange | null = null;
     if (document.mode === "statistics") {
       const tensors = { ...base.tensors, ...(await this.#normalisation(stored)) };
       version = { ...base, ...next, tensors, metrics: {} };
@@ -225,14 +225,17 @@ export class ModelRounds {
         const own = trainedIn === round ? document : this.#documents.get(trainedIn);
         return own && (spaceOf(own) ?? undefined);
       };
-      const made = await aggregate(updates, base, document, settings, spaces);
-      version = { ...base, ...next, ...made, hash: weightsHash(made.weights) };
+      const { exact, ...made } = await aggregate(updates, base, document, settings, spaces);
+      const header = downlinkHeader(settings, document.base.length);
+      const told = tellVersion(base, exact, round, header, await store.changes(this.name));
+      change = told.change;
+      version = { ...base, ...next, ...made, ...told.version };
     }
     const told = await evaluate?.(version).catch((thrown: unknown) => {
       log.warn({ model: this.name, reason: reasonOf(thrown) }, "the new version could not be evaluated");
       return {};
     });
-    await store.publish(epoch, round, { ...version, metrics: { ...version.metrics, ...told } });
+    await store.publish(epoch, round, { ...version, metrics: { ...version.metrics, ...told } }, change);
     await this.#refresh();
     const facts = { model: this.name, round, version: version.version, hash: version.hash, updates: stored.accepted };
     log.info({ ...facts, metrics: version.metrics }, "round published");

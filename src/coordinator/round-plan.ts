@@ -7,7 +7,7 @@ import { updateSpace } from "../federated/update-space.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import { sizeOfTensor } from "./bundle-weights.ts";
 import type { ModelVersion } from "./coordinator-store.ts";
-import { codecHeader, type ModelSettings } from "./fleet-settings.ts";
+import { codecHeader, downlinkHeader, type ModelSettings } from "./fleet-settings.ts";
 
 /** What all documents of one life of a coordinator have in common. */
 export type Announcer = {
@@ -48,7 +48,10 @@ export function planRound(settings: ModelSettings, { fleet, epoch, box }: Announ
     state: "open",
     phase: "submit",
     mode: statistics ? "statistics" : settings.mode,
-    base: { version: base.version, hash: base.hash, length, sources, tensors: base.tensors },
+    base: {
+      ...{ version: base.version, hash: base.hash, length, sources, tensors: base.tensors },
+      ...(base.root === "" ? {} : { root: base.root }),
+    },
     ...(statistics ? { statistics } : { training }),
     codec: codecHeader(settings, length),
     quorum,
@@ -70,6 +73,8 @@ export function checkSettings(settings: ModelSettings, length: number): void {
   const { strategy, rule, ruleOptions: options, quorum, training } = settings;
   const header = codecHeader(settings, length);
   updateSpace({ header, length, base: { hash: "0".repeat(64), round: 0 } });
+  const down = downlinkHeader(settings, length);
+  if (down) updateSpace({ header: down, length });
   if (quorum.target < quorum.min)
     throw new TidegateError("ROUND_INVALID", { reason: "quorum.target is below quorum.min" });
   checkAggregation({ strategy, rule, options, header, quorum: quorum.min, mu: training.mu });

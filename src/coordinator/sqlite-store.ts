@@ -7,6 +7,7 @@ import {
   type CoordinatorStore,
   type EnrolmentRequest,
   type EnrolmentToken,
+  keptChanges,
   keptRounds,
   keptVersions,
   type Member,
@@ -19,6 +20,7 @@ import {
   type StoredRound,
   type TokenUse,
   tokenMemoryMs,
+  type VersionChange,
 } from "./coordinator-store.ts";
 import type { KeptRollout } from "./rollouts.ts";
 
@@ -35,6 +37,10 @@ const migrations = [
    CREATE TABLE pending (model TEXT, cohort INTEGER, gateway TEXT, round INTEGER, hash TEXT NOT NULL, weight INTEGER NOT NULL,
      norm REAL NOT NULL, metrics TEXT NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (model, cohort, gateway, round));`,
   "CREATE TABLE rollout (model TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;",
+  `ALTER TABLE version ADD COLUMN root TEXT NOT NULL DEFAULT '';
+   ALTER TABLE version ADD COLUMN exact BLOB;
+   CREATE TABLE change (model TEXT, version INTEGER, parent TEXT NOT NULL, hash TEXT NOT NULL, body BLOB NOT NULL,
+     PRIMARY KEY (model, version));`,
 ];
 
 const statements = {
@@ -57,8 +63,11 @@ const statements = {
   dropRequest: "DELETE FROM request WHERE gateway = ?",
   version: "SELECT * FROM version WHERE model = ? AND version = ?",
   newestVersion: "SELECT * FROM version WHERE model = ? ORDER BY version DESC LIMIT 1",
-  putVersion: "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  putVersion: "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
   dropVersions: "DELETE FROM version WHERE model = ? AND version <= ?",
+  changes: "SELECT * FROM change WHERE model = ? ORDER BY version DESC LIMIT ?",
+  putChange: "INSERT INTO change VALUES (?, ?, ?, ?, ?)",
+  dropChanges: "DELETE FROM change WHERE model = ? AND version <= ?",
   round: "SELECT * FROM round WHERE model = ? AND round = ?",
   newestRound: "SELECT * FROM round WHERE model = ? ORDER BY round DESC LIMIT 1",
   history: "SELECT * FROM round WHERE model = ? ORDER BY round DESC LIMIT ?",
@@ -209,9 +218,18 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
     });
   }
 
-  #putVersion({ model, version, parent, hash, tensors, metrics, at, state, weights }: ModelVersion): void {
+  changes = async (model: string): Promise<VersionChange[]> =>
+    this.#sql.changes.all(model, keptChanges).map(({ version, parent, hash, body }) => ({
+      version: Number(version),
+      from: String(parent),
+      to: String(hash),
+      blob: bytesOf(body),
+    }));
+
+  #putVersion({ model, version, parent, hash, tensors, metrics, at, ...vectors }: ModelVersion): void {
     const texts = [JSON.stringify(tensors), JSON.stringify(metrics)] as const;
-    this.#sql.putVersion.run(model, version, parent, hash, ...texts, at, state, weights);
+    const { state, weights, root, exact } = vectors;
+    this.#sql.putVersion.run(model, version, parent, hash, ...texts, at, state, weights, root, exact);
     this.#sql.dropVersions.run(model, version - keptVersions);
   }
 
@@ -271,11 +289,13 @@ export class SqliteCoordinatorStore implements CoordinatorStore {
     }
   }
 
-  async publish(epoch: number, round: number, version: ModelVersion): Promise<void> {
+  async publish(epoch: number, round: number, version: ModelVersion, change?: VersionChange | null): Promise<void> {
     const { model, at, metrics } = version;
     this.#step(() => {
       this.#fence(epoch);
       this.#putVersion(version);
+      if (change) this.#sql.putChange.run(model, change.version, change.from, change.to, change.blob);
+      this.#sql.dropChanges.run(model, version.version - keptChanges);
       this.#sql.endRound.run("published", at, version.version, JSON.stringify(metrics), model, round);
       this.#sql.dropPending.run(model, round);
     });
@@ -343,7 +363,9 @@ const versionOf = (row: Row): ModelVersion => ({
   metrics: numbersOf(row.metrics),
   at: Number(row.at),
   state: bytesOf(row.state),
+  root: String(row.root),
   weights: bytesOf(row.weights),
+  exact: row.exact === null ? null : bytesOf(row.exact),
 });
 
 const roundOf = (row: Row): StoredRound => ({

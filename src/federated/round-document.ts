@@ -6,17 +6,31 @@ const name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().nonnegative();
 
+/** Digits of a version's hash that a document names of it. */
+export const shortHash = 8;
+
 /**
- * A way to the base, as a blob of the model: chunks of 64 KiB, retained, on `models/{model}/blob/{sha256}/{n}`. It is a
- * difference as in model files (`control/model-difference.ts`, kind `planes`): to the base whose hash is `from`, or, where
- * that is null, to nothing at all.
+ * A way to the base, as a blob of the model: chunks of 64 KiB, retained, on `models/{model}/blob/{sha256}/{n}`.
+ *
+ * - `planes`: a difference as in model files (`control/model-difference.ts`) to the base whose hash is `from`, or, where
+ *   that is null, to nothing at all.
+ * - `change`: what the coordinator has told of the step from `from` (`version-change.ts`). It names the change before it,
+ *   so that a gateway with one of the `earlier` versions walks back to that.
  */
-const baseSource = z.strictObject({
-  from: sha256.nullable(),
-  sha256,
-  bytes: z.int().positive(),
-  kind: z.literal("planes"),
-});
+const baseSource = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("planes"), from: sha256.nullable(), sha256, bytes: z.int().positive() }),
+  z.strictObject({
+    kind: z.literal("change"),
+    from: sha256,
+    sha256,
+    bytes: z.int().positive(),
+    /** First digits of the hashes of versions before `from`, the newest first: each is one change further away. */
+    earlier: z
+      .array(z.string().regex(/^[0-9a-f]{8}$/))
+      .max(64)
+      .default([]),
+  }),
+]);
 
 /**
  * Where all gateways begin. `hash` is the SHA-256 of the flat vector of the card's `averaged` tensors in the card's
@@ -28,10 +42,7 @@ const base = z.strictObject({
   hash: sha256,
   /** Numbers in the vector. */
   length: z.int().positive(),
-  /**
-   * Hash of the version with which its line of versions began: another one after a rollback, or when an operator put
-   * another model in its place. What gateways hold back belongs to one line.
-   */
+  /** Names its line of versions: another one after a rollback. What gateways hold back belongs to one line. */
   root: sha256.optional(),
   sources: z.array(baseSource).max(8).default([]),
   /** Statistics that the fleet has measured in round 0, by stored tensor of the model: set before anything is trained. */

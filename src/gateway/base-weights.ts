@@ -1,15 +1,15 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { writeDurably } from "../base/durable-file.ts";
-import { TidegateError } from "../base/errors.ts";
+import { reasonOf, TidegateError } from "../base/errors.ts";
 import { sleep } from "../base/lifecycle.ts";
 import type { Log } from "../base/log.ts";
 import { type ChunkSource, fetchBlob } from "../control/blob-fetch.ts";
-import { decodeDifference } from "../control/model-difference.ts";
 import type { RoundDocument } from "../federated/round-document.ts";
 import { type Bundle, openBundle } from "../inference/bundle.ts";
 import { decodeModel } from "../onnx/model-file.ts";
 import { AveragedWeights, hashOfWeights } from "../train/averaged-weights.ts";
+import { followWay, type WayPort, waysTo } from "./base-ways.ts";
 
 export type BaseWeightsOptions = {
   /** Folders of bundles: the gateway's own, then those that ship. */
@@ -27,6 +27,7 @@ type RoundBase = RoundDocument["base"];
 
 /** Weights of bases that are kept beside those of bundles: the newest, and the one that the next is told against. */
 const keptBases = 2;
+const suffix = ".weights";
 const lookAgainMs = 5_000;
 
 /**
@@ -74,27 +75,46 @@ export class BaseWeights {
     return false;
   }
 
+  /** By the way that costs least; when that fails, by the next. */
   async #fetch(model: string, base: RoundBase, signal: AbortSignal): Promise<void> {
-    for (const { from, sha256, bytes } of [...base.sources].sort((a, b) => a.bytes - b.bytes)) {
-      const former = from === null ? new Float32Array() : await this.#weights(model, from);
-      if (!former) continue;
-      const { dir, chunks, log } = this.#options;
-      const blobs = join(dir, "blobs");
-      const fetched = await fetchBlob(
-        { sha256, size: bytes },
-        { dir: blobs, source: chunks(model), log, random: Math.random, signal },
-      );
-      const difference = await readFile(fetched);
-      const whole = decodeDifference(bytesOf(former), difference, 4 * base.length);
-      const weights = new Float32Array(new Uint8Array(whole).buffer);
-      if (hashOfWeights(weights) !== base.hash)
-        throw new TidegateError("BLOB_DAMAGED", { what: `the base of ${model}`, reason: "its weights are others" });
-      await mkdir(join(dir, model), { recursive: true, mode: 0o750 });
-      await writeDurably(this.#file(model, base.hash), bytesOf(weights), 0o640);
-      await rm(fetched, { force: true });
-      await this.#tidy(model, [base.hash, ...(from === null ? [] : [from])]);
-      return;
+    const { dir, chunks, log } = this.#options;
+    const ways = await waysTo(base, await this.#known(model));
+    if (ways.length === 0) return;
+    const port: WayPort = {
+      weights: (hash) => this.#weights(model, hash),
+      blob: async (sha256, size) => {
+        const blobs = join(dir, model, "blobs");
+        const source = chunks(model);
+        const file = await fetchBlob({ sha256, size }, { dir: blobs, source, log, random: Math.random, signal });
+        return new Uint8Array(await readFile(file));
+      },
+    };
+    let reason: unknown;
+    for (const way of ways) {
+      try {
+        const weights = await followWay(way, base, port);
+        if (hashOfWeights(weights) !== base.hash)
+          throw new TidegateError("BLOB_DAMAGED", { what: `the base of ${model}`, reason: "its weights are others" });
+        await mkdir(join(dir, model), { recursive: true, mode: 0o750 });
+        await writeDurably(this.#file(model, base.hash), bytesOf(weights), 0o640);
+        await this.#tidy(model, base.hash);
+        log.info({ model, version: base.version, kind: way.kind }, "a round's base is here");
+        return;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        log.info({ model, kind: way.kind, reason: reasonOf(thrown) }, "a way to a round's base failed");
+        reason = thrown;
+      }
     }
+    throw reason;
+  }
+
+  /** Hashes of weights that are here. */
+  async #known(model: string): Promise<string[]> {
+    const names = await readdir(join(this.#options.dir, model)).catch(() => []);
+    const bundles = await Promise.all((await this.#bundles(model)).map((bundle) => this.#hashOf(bundle)));
+    const files = names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+    return [...files, ...bundles.filter((hash) => hash !== null)];
   }
 
   async #weights(model: string, hash: string): Promise<Float32Array | null> {
@@ -105,10 +125,14 @@ export class BaseWeights {
     return new AveragedWeights(proto, base.bundle.card).pack(proto);
   }
 
-  async #tidy(model: string, newest: readonly string[]): Promise<void> {
-    const kept = newest.slice(0, keptBases).map((hash) => `${hash}.weights`);
-    for (const name of await readdir(join(this.#options.dir, model)))
-      if (!kept.includes(name)) await rm(join(this.#options.dir, model, name), { force: true });
+  /** Keeps the newest bases alone: the next one may be told against any of them. */
+  async #tidy(model: string, newest: string): Promise<void> {
+    const folder = join(this.#options.dir, model);
+    await rm(join(folder, "blobs"), { recursive: true, force: true });
+    const files = (await readdir(folder)).filter((name) => name !== newest + suffix);
+    const aged = await Promise.all(files.map(async (name) => ({ name, at: (await stat(join(folder, name))).mtimeMs })));
+    for (const { name } of aged.sort((a, b) => b.at - a.at).slice(keptBases - 1))
+      await rm(join(folder, name), { force: true });
   }
 
   async #bundles(model: string): Promise<Bundle[]> {
@@ -133,7 +157,7 @@ export class BaseWeights {
   }
 
   #file(model: string, hash: string): string {
-    return join(this.#options.dir, model, `${hash}.weights`);
+    return join(this.#options.dir, model, hash + suffix);
   }
 }
 

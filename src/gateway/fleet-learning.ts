@@ -34,6 +34,8 @@ export type FleetLearningOptions = {
 };
 
 const waitMs = 30_000;
+/** Between two looks for readings that are new. */
+const newReadingsMs = 5_000;
 
 /**
  * This gateway's part in what its fleet learns together: for each model of `federation.models` it follows the signed rounds,
@@ -183,7 +185,17 @@ export class FleetLearning implements CloudPart {
           tell("training");
           return trainer.train(model, round, state, any);
         };
-        return trainings.inTurn(signal, (reason) => tell("waiting", reason), begin);
+        for (;;) {
+          try {
+            return await trainings.inTurn(signal, (reason) => tell("waiting", reason), begin);
+          } catch (thrown) {
+            // Gradients are those of new readings: there will be some.
+            const isEarly = thrown instanceof TidegateError && thrown.code === "DATA_TOO_LITTLE";
+            if (round.mode !== "gradients" || !isEarly || signal.aborted) throw thrown;
+            tell("waiting", "for new readings");
+            await sleep(newReadingsMs, signal);
+          }
+        }
       },
       openReceipt: (payload) => openReceipt(payload, { fleet, gateway, trusted: this.#signers.get(model) ?? [] }),
       tell: (standing) => {

@@ -47,6 +47,7 @@ async function run(
         bundle: bundleOf(model),
         strategy: "fedadam",
         codec: { codec: "quantized", support: "listed", share: 0.2 },
+        downlink: { codec: "quantized", bits: 4, support: "listed", share: 0.1 },
         quorum: { min: fleetSize, target: fleetSize },
         deadline: "10m",
         training: { clip: 1 },

@@ -1,102 +1,20 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { openKeyRing } from "../../src/crypto/key-ring.ts";
-import type { RoundStanding } from "../../src/federated/client/model-rounds.ts";
-import { CoordinatorProcess } from "../support/coordinator-process.ts";
 import type { Daemon } from "../support/daemon.ts";
-import { atEnd, daemonAt, layLine, openSite, type Site } from "../support/daemon-site.ts";
-import { describeReal, startMosquitto } from "../support/mosquitto.ts";
-import { writeSeriesBundle } from "../support/series.ts";
-import { emptyFolder } from "../support/started-host.ts";
-
-const model = "series";
-const tank = {
-  topic: "tanks/{tank}",
-  fields: { level: { path: "level", unit: "m" } },
-  timestamp: "ts",
+import { layLine, openSite } from "../support/daemon-site.ts";
+import {
+  historyOf,
+  joinFleet,
   model,
-  publish: { when: "change" },
-};
-
-type Standings = { rounds: Record<string, RoundStanding> };
-const standing = (status: unknown): RoundStanding | undefined => (status as Standings).rounds[model];
-
-/** A fleet: a coordinator, and a folder of models that all of it has. */
-async function openFleet(settings: object = {}) {
-  const cloud = await startMosquitto();
-  atEnd(() => cloud.stop());
-  const models = emptyFolder();
-  mkdirSync(models, { recursive: true });
-  const bundle = await writeSeriesBundle(models);
-  const coordinator = new CoordinatorProcess({
-    fleet: "test",
-    broker: cloud.url,
-    models: {
-      [model]: {
-        bundle,
-        training: { epochs: 2, batch: 32, learningRate: 0.02, optimizer: { kind: "sgd", momentum: 0.9 } },
-        quorum: { min: 2, target: 2 },
-        ...settings,
-      },
-    },
-  });
-  atEnd(() => coordinator.remove());
-  await coordinator.start();
-  return { cloud, models, coordinator };
-}
-type Fleet = Awaited<ReturnType<typeof openFleet>>;
-
-/** A gateway of the fleet with readings of its own. @param phase  where its wave begins */
-async function joinFleet(
-  fleet: Fleet,
-  site: Site,
-  id: string,
-  phase: number,
-  differing: object = {},
-  url = fleet.cloud.url,
-) {
-  const policy = join(emptyFolder(), "policy.yaml");
-  mkdirSync(join(policy, ".."), { recursive: true });
-  const key = Buffer.from(fleet.coordinator.publicKey).toString("base64");
-  writeFileSync(
-    policy,
-    `principals: { cloud: { keys: ["${key}"], roles: [coordinator] } }\nrules: [{ allow: [round.start], roles: [coordinator] }]\n`,
-  );
-  const daemon = daemonAt(site.broker.url, {
-    gateway: { id },
-    streams: { tank: { ...tank, topic: `${id}/{tank}` } },
-    models: { dir: fleet.models },
-    cloud: { url, maxPayload: "4KiB" },
-    policy,
-    federation: { models: [model] },
-    training: { minMemory: "1MiB", maxLoad: 100, minReadings: 500, enabled: false },
-    ...differing,
-  });
-  await daemon.start();
-  for (let i = 0; i < 1_500; i++) {
-    const level = Math.sin(i / 9 + phase) + 0.1 * Math.sin(i * 1.7);
-    await site.sensors.raw(`${id}/a`, JSON.stringify({ ts: 1_700_000_000_000 + i * 1_000, level }));
-  }
-  await daemon.eventually(({ streams }) => streams.tank?.stored === 1_500, "stored all readings");
-  const { signer } = openKeyRing({ dataDir: daemon.dataDir });
-  await fleet.coordinator.ask("fleet.enroll", { gateway: id, key: Buffer.from(signer.publicKey).toString("base64") });
-  return daemon;
-}
-
-const roundIs =
-  (round: number, state: string) => (status: { models: readonly { round: number | null; state: string | null }[] }) =>
-    status.models[0]?.round === round && status.models[0].state === state;
-const publishes = (fleet: Fleet, round: number) =>
-  fleet.coordinator.until(roundIs(round, "published"), `has published round ${round}`, 120_000);
-const start = (fleet: Fleet, rounds: number) => fleet.coordinator.ask("fleet.rounds.start", { model, rounds });
-type Round = { round: number; accepted: number; metrics: { loss?: number } };
-const historyOf = async (fleet: Fleet) =>
-  (await fleet.coordinator.ask<{ rounds: Round[] }>("fleet.rounds.history", { model, limit: 10 })).rounds.sort(
-    (a, b) => a.round - b.round,
-  );
-const told = (daemon: Daemon, state: string) =>
-  daemon.eventually((status) => standing(status)?.state === state, `says ${state}`, 120_000);
+  openFleet,
+  publishes,
+  standing,
+  start,
+  tank,
+  told,
+} from "../support/learning-fleet.ts";
+import { describeReal } from "../support/mosquitto.ts";
 
 describeReal("gateways that learn with their fleet", () => {
   it("learn one model over rounds, with what was held back; readings stay where they are", async () => {
@@ -112,6 +30,36 @@ describeReal("gateways that learn with their fleet", () => {
     expect(losses[3]).toBeLessThan(0.6 * (losses[0] ?? 0));
     await told(other, "accepted");
     expect(readFileSync(join(other.dataDir, "state.db")).includes('"residual"')).toBe(false);
+  }, 240_000);
+
+  it("fetch new versions as what changed, and those that were away make up for all they have missed", async () => {
+    const fleet = await openFleet({
+      downlink: { codec: "quantized", bits: 8, support: "listed", share: 0.5 },
+      quorum: { min: 1, target: 1 },
+    });
+    const site = await openSite();
+    const steady = await joinFleet(fleet, site, "gw-1", 0);
+    const away = await joinFleet(fleet, site, "gw-2", 2);
+    await away.kill();
+    await start(fleet, 4);
+    await publishes(fleet, 4);
+    await told(steady, "accepted");
+    const kinds = (daemon: Daemon) =>
+      daemon.log.flatMap(({ event, kind }) => (/base is here/.test(event) ? [kind] : []));
+    expect(kinds(steady)).toEqual(["change", "change", "change"]);
+    const { rounds } = await fleet.coordinator.ask<{ rounds: { bytesDown: number; denseDown: number }[] }>(
+      "fleet.rounds.history",
+      { model },
+    );
+    // All but the first round, whose base came with the bundle.
+    for (const { bytesDown, denseDown } of rounds.slice(1)) expect(bytesDown).toBeLessThan(denseDown);
+    await steady.kill();
+    await away.start();
+    await start(fleet, 1);
+    await publishes(fleet, 5);
+    // One way, though it was several steps, or the whole where that is less.
+    expect(kinds(away)).toHaveLength(1);
+    expect((await historyOf(fleet)).at(-1)?.accepted).toBe(1);
   }, 240_000);
 
   it("a gateway that is killed while it sends goes on with the same update, which counts once", async () => {

@@ -7,7 +7,9 @@ const model = "mote-anomaly";
 
 export const versionOf = (version: number, changed: Partial<ModelVersion> = {}): ModelVersion => ({
   ...{ model, version, parent: null, hash: String(version).padStart(64, "0"), tensors: {}, metrics: {}, at: 5 },
+  root: "e".repeat(64),
   state: new Uint8Array(0),
+  exact: null,
   weights: new Uint8Array(16).fill(version),
   ...changed,
 });

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { TidegateError } from "../../base/errors.ts";
+import { bytesDown } from "../../coordinator/base-blobs.ts";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { CoordinatorStore } from "../../coordinator/coordinator-store.ts";
 import type { ModelRounds } from "../../coordinator/model-rounds.ts";
@@ -72,7 +73,8 @@ export function fleetHandlers(
           base: document.base.version,
           mode: document.mode,
           denseBytes: round.accepted * document.base.length * 4,
-          bytesDown: Math.min(...document.base.sources.map(({ bytes }) => bytes)),
+          denseDown: document.base.length * 4,
+          bytesDown: bytesDown(document.base.sources),
         })),
       };
     }),

@@ -12,6 +12,9 @@ export type RoundHistory = {
     readonly accepted: number;
     readonly bytesUp: number;
     readonly denseBytes: number;
+    /** Of one gateway that has the version before, and of all weights as float32. */
+    readonly bytesDown: number;
+    readonly denseDown: number;
     readonly version: number | null;
     readonly metrics: Readonly<Record<string, number>>;
   }[];
@@ -32,14 +35,17 @@ export function renderHistory({ model, rounds }: RoundHistory, columns: number):
   });
   const rows = rounds
     .slice(-shownRounds)
-    .map(({ round, state, mode, accepted, bytesUp, denseBytes, version, metrics }) => [
+    .map(({ round, state, mode, accepted, bytesUp, denseBytes, bytesDown, denseDown, version, metrics }) => [
       ...[round, state, mode, accepted, renderBytes(bytesUp)],
-      bytesUp > 0 ? `1/${Math.max(1, Math.round(denseBytes / bytesUp))}` : null,
+      ...[partOf(denseBytes, bytesUp), renderBytes(bytesDown), partOf(denseDown, bytesDown)],
       version,
       ...names.map((name) => (metrics[name] === undefined ? null : short(metrics[name]))),
     ]);
-  const head = ["round", "state", "mode", "updates", "up", "of dense", "version", ...names];
+  const head = ["round", "state", "mode", "updates", "up", "of dense", "down", "of dense", "version", ...names];
   return [`${model}, ${rounds.length} rounds`, ...charts, "", ...renderTable(head, rows)];
 }
+
+const partOf = (dense: number, bytes: number): string | null =>
+  bytes > 0 ? `1/${Math.max(1, Math.round(dense / bytes))}` : null;
 
 const short = (value: number | undefined): string => (value === undefined ? "-" : String(Number(value.toPrecision(4))));
