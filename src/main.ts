@@ -31,6 +31,8 @@ async function program(argv: readonly string[], io: Io): Promise<Command> {
   const root = new Command("tidegate")
     .description("Stands between a site's sensors and the cloud.")
     .version(version())
+    // Verbs may have a --version of their own.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),

@@ -94,9 +94,10 @@ async function runCoordinator(
     clock: systemClock,
     log,
   });
+  const releases = { bundles, store, dir: join(dataDir, "releases") };
   const control = new ControlServer({
     socket: fleetSocket(settings),
-    handlers: fleetHandlers(coordinator, store, () => systemClock.now()),
+    handlers: fleetHandlers(coordinator, store, releases, () => systemClock.now()),
     log,
   });
   const http: Component[] = listen === undefined ? [] : [coordinatorHttp(listen, coordinator, link, log)];

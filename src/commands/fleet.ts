@@ -5,7 +5,7 @@ import { ask, coordinatorOption, type FleetOptions as Options } from "./fleet/as
 import { defineCommand } from "./fleet/command.ts";
 import { type RoundHistory, renderHistory } from "./fleet/history.ts";
 import { joinFleet } from "./fleet/join.ts";
-import { defineRollout } from "./fleet/rollout.ts";
+import { defineRelease, defineRollout } from "./fleet/rollout.ts";
 import { renderFleet } from "./fleet/screen.ts";
 import { defineSimulate } from "./fleet/simulate.ts";
 import { answer, type Define, configOption as gatewayConfigOption, type Io, jsonOption, numberOption } from "./verb.ts";
@@ -30,6 +30,8 @@ export const define: Define = (command, io) => {
   defineSimulate(command, io);
 
   defineRollout(command.command("rollout").description("start | halt | resume"), io);
+
+  defineRelease(command.command("release").description("write a version that was learned as a bundle"), io);
 
   command
     .command("enroll")

@@ -117,7 +117,8 @@ function plainNumbers(values: ArrayLike<number> = []): number | number[] {
   return all.length === 1 ? (all[0] ?? Number.NaN) : all;
 }
 
-function parseSample(line: string): GoldenSample {
+/** One line of golden samples. @throws TidegateError, SyntaxError when it is none */
+export function parseSample(line: string): GoldenSample {
   const parsed = sampleSchema.safeParse(JSON.parse(line));
   if (parsed.success) return parsed.data;
   throw new Error(parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "));

@@ -8,6 +8,7 @@ import { rolloutRuleSchema } from "../../coordinator/rollout-plan.ts";
 import { fingerprint } from "../../crypto/signing.ts";
 import { openBundle } from "../../inference/bundle.ts";
 import type { ControlHandler } from "../../ops/control-server.ts";
+import { releaseVersion, type VersionReleases } from "./version-release.ts";
 
 const gatewayId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
 const modelQuery = z.object({ model: z.string().optional() });
@@ -20,6 +21,7 @@ const rolloutQuery = rolloutRuleSchema.partial().extend({
   above: z.int().nonnegative().default(0),
   isForced: z.boolean().default(false),
 });
+const releaseQuery = modelQuery.extend({ version: z.int().positive().optional(), out: z.string().min(1).optional() });
 const enrolQuery = z.object({ gateway: gatewayId, key: z.base64().optional() });
 const tokenQuery = z.object({ gateway: gatewayId.nullable(), expiresMs: z.int().positive() });
 const removeQuery = z.object({ gateway: gatewayId });
@@ -27,10 +29,13 @@ const removeQuery = z.object({ gateway: gatewayId });
 /**
  * What a verb may ask a running coordinator, by method. What changes something is done in line with what gateways send;
  * to look needs no broker.
+ *
+ * @param releases  where versions that were learned become bundles
  */
 export function fleetHandlers(
   coordinator: Coordinator,
   store: CoordinatorStore,
+  releases: VersionReleases,
   now: () => number,
 ): Record<string, ControlHandler> {
   const { enrolments, models } = coordinator;
@@ -78,6 +83,9 @@ export function fleetHandlers(
         })),
       };
     }),
+    "fleet.release": atOnce(releaseQuery, (query) =>
+      releaseVersion(releases, modelOf(query).name, query.version, query.out),
+    ),
     "fleet.rollout.start": inLine(rolloutQuery, async ({ dir, parents, above, isForced, ...rule }) => {
       leads(coordinator);
       const bundle = await openBundle(dir);
