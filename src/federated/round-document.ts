@@ -106,7 +106,8 @@ export const roundSchema = z
     subject: name,
     /**
      * Grows with every start and every take-over of a coordinator. A gateway keeps the highest it has seen and refuses
-     * documents below it: a coordinator that was restored from a backup cannot lead the fleet back.
+     * documents below it: a coordinator that was restored from a backup cannot lead the fleet back. One for each second
+     * since 1970 at most: a higher one would shut out every coordinator to come.
      */
     epoch: z.int().positive(),
     round: count,
@@ -141,6 +142,7 @@ export const roundSchema = z
   })
   .superRefine((round, context) => {
     const fault = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+    if (round.epoch > Date.parse(round.issuedAt) / 1_000) fault("epoch", "is beyond its time");
     if (round.mode === "statistics" && !round.statistics) fault("statistics", "is missing");
     if (round.mode !== "statistics" && !round.training) fault("training", "is missing");
     if (round.quorum.target < round.quorum.min) fault("quorum", "target is below min");

@@ -147,8 +147,10 @@ export class FleetLearning implements CloudPart {
 
   async #take(model: string, payload: Uint8Array): Promise<void> {
     const { gate, policy } = this.#options.trust;
+    // Read as a whole before its version counts: what is no round must not stand in the way of those that come.
     const { document, signedBy } = await gate.accept("round", payload, (said) => {
-      if (said.subject !== model) throw new TidegateError("ROUND_INVALID", { reason: "it is about another model" });
+      if (parseRound(said).subject !== model)
+        throw new TidegateError("ROUND_INVALID", { reason: "it is about another model" });
       return { action: "round.start", resource: { model } };
     });
     const round = parseRound(document);

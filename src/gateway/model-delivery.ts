@@ -5,7 +5,7 @@ import type { Log } from "../base/log.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
 import type { DocumentGate } from "../control/document-gate.ts";
-import { manifestKind } from "../control/model-manifest.ts";
+import { manifestKind, parseManifest } from "../control/model-manifest.ts";
 import { ModelUpdates, stagingDir } from "../control/model-updates.ts";
 import type { LiveModels } from "../inference/live-models.ts";
 import type { ModelHost } from "../inference/model-host.ts";
@@ -55,17 +55,16 @@ export function modelDelivery(parts: ModelDeliveryParts): ModelUpdates {
 }
 
 /**
- * Opens a model's signed manifest. That it is about no other model is settled before its version counts: whoever may
- * push one model must not use up the versions of another.
+ * Opens a model's signed manifest. It is read as a whole, and is about no other model, before its version counts: whoever
+ * may push one model must not use up the versions of another.
  */
 export const manifestsBy =
   (gate: Pick<DocumentGate, "accept">) =>
   async (payload: Uint8Array, model: string): Promise<unknown> => {
-    const { document } = await gate.accept(manifestKind, payload, ({ subject, rollout }) => {
+    const { document } = await gate.accept(manifestKind, payload, (said) => {
+      const { subject, rollout } = parseManifest(said);
       if (subject !== model) throw new TidegateError("MANIFEST_INVALID", { reason: "it is of another model" });
-      return { action: isForced(rollout) ? "model.rollback" : "model.push", resource: { model } };
+      return { action: rollout.isForced ? "model.rollback" : "model.push", resource: { model } };
     });
     return document;
   };
-
-const isForced = (rollout: unknown): boolean => (rollout as { isForced?: unknown } | undefined)?.isForced === true;

@@ -92,6 +92,7 @@ describe("the document of a round", () => {
     ["a target below the minimum", { quorum: { min: 5, target: 3, overSelection: 1 } }],
     ["a box key that is cut off", { box: "AAAA" }],
     ["a share above all", { fraction: 1.5 }],
+    ["an epoch that no coordinator to come could take the lead from", { epoch: 2 ** 40 }],
   ])("is refused with %s", (_, changed) => {
     expect(codeOf(() => parseRound({ ...roundOf(), ...changed }))).toBe("ROUND_INVALID");
   });

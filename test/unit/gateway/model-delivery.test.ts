@@ -13,11 +13,17 @@ rules:
 
 it("who may push one model cannot use up the versions of another", async () => {
   const open = manifestsBy(trustWorld({ policy }).gate);
-  const manifest = (subject: string, version: number, signer: typeof cloud) =>
-    Buffer.from(signed({ kind: "manifest", subject, version, audience: "demo" }, signer));
+  const hash = "a".repeat(64);
+  const release = { version: 2, hash, files: [{ path: "model.onnx", sha256: hash, size: 1_000 }] };
+  const manifest = (subject: string, version: number, signer: typeof cloud, more = {}) =>
+    Buffer.from(signed({ kind: "manifest", subject, version, audience: "demo", release, ...more }, signer));
   await open(manifest("digits", 1, mallory), "digits");
   // On the topic of the model that is allowed, about another.
   const refused = { code: "DOCUMENT_REFUSED", facts: expect.objectContaining({ reason: "malformed" }) };
   await expect(open(manifest("mote-anomaly", 1_000, mallory), "digits")).rejects.toMatchObject(refused);
+  // What is no manifest does not stand in the way of those that come.
+  await expect(open(manifest("mote-anomaly", 1_000, cloud, { release: {} }), "mote-anomaly")).rejects.toMatchObject(
+    refused,
+  );
   expect(await open(manifest("mote-anomaly", 7, cloud), "mote-anomaly")).toMatchObject({ version: 7 });
 });
