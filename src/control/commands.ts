@@ -5,6 +5,7 @@ import type { OpenedDocument } from "../crypto/signed-document.ts";
 import type { Audit } from "./audit.ts";
 import { commandSchema } from "./command-document.ts";
 import type { DocumentGate } from "./document-gate.ts";
+import { DocumentQueue } from "./document-queue.ts";
 import type { Action, Scope } from "./policy.ts";
 import type { TrustState } from "./trusted-time.ts";
 
@@ -41,8 +42,6 @@ export type CommandsOptions = {
   readonly log: Log;
 };
 
-/** Commands that wait for the one that is executed. */
-const maxWaiting = 16;
 const underWayName = "trust/command";
 
 /**
@@ -52,11 +51,11 @@ const underWayName = "trust/command";
 export class Commands {
   readonly #options: CommandsOptions;
   readonly #ending = new AbortController();
-  #waiting = 0;
-  #last: Promise<void> = Promise.resolve();
+  readonly #queue: DocumentQueue;
 
   constructor(options: CommandsOptions) {
     this.#options = options;
+    this.#queue = new DocumentQueue("commands", options.log);
   }
 
   /** Tells of what an earlier life did not end. */
@@ -72,22 +71,14 @@ export class Commands {
 
   async stop(): Promise<void> {
     this.#ending.abort();
-    await this.#last;
+    await this.#queue.done;
   }
 
   /** Takes a command from topic `cmd/{id}`; resolves when it is done with. The payload is copied at once. */
   receive(id: string, payload: Uint8Array): Promise<void> {
-    const envelope = new Uint8Array(payload);
-    if (this.#waiting >= maxWaiting) {
-      this.#options.log.warn({ waiting: this.#waiting }, "a command was not taken: too many wait");
-      return Promise.resolve();
-    }
-    this.#waiting++;
-    this.#last = this.#last
-      .then(() => (this.#ending.signal.aborted ? undefined : this.#execute(id, envelope)))
-      .catch((thrown: unknown) => this.#options.log.error({ reason: reasonOf(thrown) }, "a command failed"))
-      .finally(() => this.#waiting--);
-    return this.#last;
+    return this.#queue.add(payload, async (envelope) => {
+      if (!this.#ending.signal.aborted) await this.#execute(id, envelope);
+    });
   }
 
   async #execute(topicId: string, envelope: Uint8Array): Promise<void> {

@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import { type ChunkSource, type Listening, retainedChunks } from "./blob-fetch.ts";
+import { DocumentQueue } from "./document-queue.ts";
 import { type Hardware, type Manifest, parseManifest } from "./model-manifest.ts";
 import { obstacleTo } from "./release-obstacle.ts";
 import {
@@ -87,18 +88,16 @@ export class ModelUpdates {
   readonly #counts = new Map<ReleaseState, number>();
   #received = 0;
   #isStopped = false;
-  /** Documents are opened one after another, so that the newest is followed last. */
-  #opening: Promise<unknown> = Promise.resolve();
+  /** One after another, so that the newest is followed last. */
+  readonly #opening: DocumentQueue;
 
   constructor(options: ModelUpdatesOptions) {
     this.#options = options;
+    this.#opening = new DocumentQueue("manifests", options.log);
     this.routes = options.models.map((model) => ({
       filter: options.manifestTopic(model),
       retained: "each" as const,
-      onMessage: ({ payload }) => {
-        const copy = new Uint8Array(payload);
-        this.#opening = this.#opening.then(() => this.#offered(model, copy));
-      },
+      onMessage: ({ payload }) => void this.#opening.add(payload, (envelope) => this.#offered(model, envelope)),
     }));
   }
 
@@ -151,7 +150,7 @@ export class ModelUpdates {
   async stop(_deadlineMs: number): Promise<void> {
     this.#isStopped = true;
     for (const { abort } of this.#pursuits.values()) abort.abort();
-    await this.#opening;
+    await this.#opening.done;
     await Promise.all([...this.#pursuits.values()].map(({ done }) => done));
   }
 

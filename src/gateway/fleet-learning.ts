@@ -6,6 +6,7 @@ import type { Log } from "../base/log.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
 import { retainedChunks } from "../control/blob-fetch.ts";
+import { DocumentQueue } from "../control/document-queue.ts";
 import type { Signer } from "../crypto/signing.ts";
 import { ModelRounds, type ModelRoundsPort, type RoundStanding } from "../federated/client/model-rounds.ts";
 import { parseRound } from "../federated/round-document.ts";
@@ -54,7 +55,8 @@ export class FleetLearning implements CloudPart {
   readonly #ends = new Map<string, { model: string; outcome: string; count: number }>();
   /** Keys of the principals who signed a model's newest document: they sign its receipts. */
   readonly #signers = new Map<string, readonly Uint8Array[]>();
-  #last: Promise<unknown> = Promise.resolve();
+  /** One after the other: the gate's floor and the epoch are durable before a document is followed. */
+  readonly #documents: DocumentQueue;
 
   /** Makes it a part of the gateway's cloud side. */
   static join(
@@ -74,6 +76,7 @@ export class FleetLearning implements CloudPart {
     const { fleet, id, dataDir } = config.gateway;
     const topics = fleetTopics(fleet);
     const own = topics.gateway(id);
+    this.#documents = new DocumentQueue("rounds", log);
     this.#files = new RoundFiles(trainings.files, journal);
     this.bases = new BaseWeights({
       folders: [join(dataDir, "models"), config.models.dir],
@@ -88,7 +91,10 @@ export class FleetLearning implements CloudPart {
         filter: topics.round(model),
         // A life that begins anew has to be told what is open.
         retained: "each",
-        onMessage: ({ payload }) => this.#receive(model, new Uint8Array(payload)),
+        onMessage: ({ payload }) => {
+          // An empty message takes back what was retained; the rounds go on as they know them.
+          if (payload.length > 0) void this.#documents.add(payload, (envelope) => this.#receive(model, envelope));
+        },
       },
       {
         filter: own.receipt(receiptName(model)),
@@ -104,7 +110,7 @@ export class FleetLearning implements CloudPart {
 
   async stop(): Promise<void> {
     await Promise.all([...this.#rounds.values()].map((rounds) => rounds.stop()));
-    await this.#last;
+    await this.#documents.done;
   }
 
   /** What the coordinator sees in the gateway's status: why a round has no update of it. */
@@ -134,15 +140,12 @@ export class FleetLearning implements CloudPart {
     for (const rounds of this.#rounds.values()) await rounds.erased();
   }
 
-  /** One document after the other: the gate's floor and the epoch are durable before it is followed. */
-  #receive(model: string, payload: Uint8Array): void {
-    // An empty message takes back what was retained; the rounds go on as they know them.
-    if (payload.length === 0) return;
-    this.#last = this.#last
-      .then(() => this.#take(model, payload))
-      .catch((thrown: unknown) => {
-        this.#options.log.warn({ model, reason: reasonOf(thrown) }, "a round's document was not taken");
-      });
+  async #receive(model: string, envelope: Uint8Array): Promise<void> {
+    try {
+      await this.#take(model, envelope);
+    } catch (thrown) {
+      this.#options.log.warn({ model, reason: reasonOf(thrown) }, "a round's document was not taken");
+    }
   }
 
   async #take(model: string, payload: Uint8Array): Promise<void> {

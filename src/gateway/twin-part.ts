@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { configJsonSchema } from "../config/json-schema.ts";
 import { isTree, type Tree } from "../config/layers.ts";
+import { DocumentQueue } from "../control/document-queue.ts";
 import { overlayNeeds } from "../control/overlay-rules.ts";
 import type { Twin } from "../control/twin.ts";
 import type { TwinOutcome } from "../control/twin-state.ts";
@@ -29,6 +30,7 @@ export class TwinPart implements CloudPart {
   readonly routes: readonly CloudRoute[];
   readonly #options: TwinPartOptions;
   readonly #topic: string;
+  readonly #desired: DocumentQueue;
   /** The newest document that was refused: told until another one comes. */
   #refusal: { readonly reason: string } | null = null;
 
@@ -37,13 +39,14 @@ export class TwinPart implements CloudPart {
     const { fleet, id } = options.config.gateway;
     const topics = fleetTopics(fleet).gateway(id);
     this.#topic = topics.twinReported;
+    this.#desired = new DocumentQueue("desired configurations", options.log);
     this.routes = [
       {
         filter: topics.twinDesired,
         retained: "each",
         // An empty one is the broker's word for "there is none any more".
         onMessage: ({ payload }) => {
-          if (payload.length > 0) void this.#take(new Uint8Array(payload));
+          if (payload.length > 0) void this.#desired.add(payload, (envelope) => this.#take(envelope));
         },
       },
     ];
@@ -68,7 +71,8 @@ export class TwinPart implements CloudPart {
       });
       this.#refusal = null;
       const overlay = { version: document.version, hash: contentHash, config: configOf(document) };
-      await twin.propose(overlay, trust.policy, signedBy);
+      // Nothing waits for it here: it starts the parts that talk with the cloud anew, this one among them.
+      void twin.propose(overlay, trust.policy, signedBy);
     } catch (thrown) {
       if (!(thrown instanceof TidegateError) || thrown.code !== "DOCUMENT_REFUSED")
         return log.error({ reason: reasonOf(thrown) }, "a desired configuration could not be judged");
