@@ -29,6 +29,8 @@ type RoundBase = RoundDocument["base"];
 const keptBases = 2;
 const suffix = ".weights";
 const lookAgainMs = 5_000;
+/** What a way to a base takes for each number and beside them, at most: index and value, and what packing adds. */
+const [coordinateBytes, headBytes] = [12, 16_384];
 
 /**
  * Weights that rounds begin with: those of a bundle that is here (shipped, or brought by a model update), or a vector that
@@ -78,11 +80,21 @@ export class BaseWeights {
   /** By the way that costs least; when that fails, by the next. */
   async #fetch(model: string, base: RoundBase, signal: AbortSignal): Promise<void> {
     const { dir, chunks, log } = this.#options;
+    // Before anything is fetched or unpacked: a few bytes can stand for more than this device has, at every start again.
+    const length = await this.#length(model);
+    if (base.length !== length)
+      throw new TidegateError("SHAPE_MISMATCH", {
+        what: `the base of ${model}`,
+        expected: length,
+        actual: base.length,
+      });
     const ways = await waysTo(base, await this.#known(model));
     if (ways.length === 0) return;
     const port: WayPort = {
       weights: (hash) => this.#weights(model, hash),
       blob: async (sha256, size) => {
+        if (size > coordinateBytes * length + headBytes)
+          throw new TidegateError("BLOB_DAMAGED", { what: `blob ${sha256}`, reason: `${size} bytes are too many` });
         const blobs = join(dir, model, "blobs");
         const source = chunks(model);
         const file = await fetchBlob({ sha256, size }, { dir: blobs, source, log, random: Math.random, signal });
@@ -115,6 +127,12 @@ export class BaseWeights {
     const bundles = await Promise.all((await this.#bundles(model)).map((bundle) => this.#hashOf(bundle)));
     const files = names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
     return [...files, ...bundles.filter((hash) => hash !== null)];
+  }
+
+  /** Numbers in the vector of the graph that is here; 0 without one. */
+  async #length(model: string): Promise<number> {
+    const bundle = (await this.#bundles(model)).at(-1);
+    return bundle ? new AveragedWeights(await protoOf(bundle), bundle.card).length : 0;
   }
 
   async #weights(model: string, hash: string): Promise<Float32Array | null> {
