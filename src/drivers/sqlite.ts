@@ -84,8 +84,18 @@ export class Database {
   /** Runs `work` in one transaction: all of it or nothing. @throws also SyncFailed: all of it or nothing, but which? */
   transaction<T>(work: () => T): T {
     const result = this.#db.transaction(work).immediate();
-    if (this.#isSynced && !this.#db.inTransaction) this.#log?.sync();
+    if (!this.#db.inTransaction) this.sync();
     return result;
+  }
+
+  /** As `transaction`, but durable only with the next one, or `sync`: until then a power cut may undo it as a whole. */
+  lazyTransaction<T>(work: () => T): T {
+    return this.#db.transaction(work).immediate();
+  }
+
+  /** What was committed is durable when it returns. @throws SyncFailed */
+  sync(): void {
+    if (this.#isSynced) this.#log?.sync();
   }
 
   pragma(text: string): unknown {
