@@ -159,7 +159,7 @@ export class Gateway implements Component {
     try {
       this.health.ready("journal");
       this.health.ready("disk");
-      await this.trust.load();
+      await this.trust.load(this.#isNewLife);
       await this.#updates?.settle();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
@@ -384,6 +384,7 @@ export class Gateway implements Component {
       releases: this.#updates ? { ...this.#updates.status().models } : {},
       releaseCounts: this.#updates?.counters ?? null,
       documents: Object.fromEntries(this.trust.counts),
+      unanchored: this.trust.policy ? this.trust.anchor.fault : null,
     };
   }
 }

@@ -1,5 +1,7 @@
+import { ControlClient } from "../ops/control-client.ts";
 import { type AuditLine, type JournalAccess, openJournal } from "./buffer/journal-access.ts";
 import { loadFor } from "./load-configuration.ts";
+import { controlSocket } from "./run/control-socket.ts";
 import { renderTable } from "./terminal/table.ts";
 import { answer, configOption, type Define, jsonOption, numberOption } from "./verb.ts";
 
@@ -61,6 +63,29 @@ export const define: Define = (command, io) => {
         io.out(`${entries} entries hold; the last is ${head.n}:${head.hash}`);
       }),
     );
+
+  command
+    .command("anchor")
+    .description("at the site: let state.db count as it is now, after it was lost or put back to an earlier copy")
+    .option(...configOption)
+    .option(...jsonOption)
+    .addHelpText(
+      "after",
+      "\nExample: tidegate audit anchor\nUntil then nothing is taken from afar: what was accepted before is not known any more. Push configurations and models\nanew afterwards, so that none is taken that is older than what was here. The daemon has to run.",
+    )
+    .action(async (options: Options) => {
+      const client = await ControlClient.connect(controlSocket(loadFor(io, options)));
+      let anchored: { was: string | null };
+      try {
+        anchored = (await client.call("audit.anchor", {}, { signal: io.signal })) as typeof anchored;
+      } finally {
+        client.close();
+      }
+      if (options.json) return io.out(JSON.stringify(anchored));
+      io.out(
+        `What is signed is taken again${anchored.was === null ? "; nothing was wrong" : `; before: ${anchored.was}`}.`,
+      );
+    });
 };
 
 /** Whether the log still has the entry that an earlier head named: an older log that was put back has not. */

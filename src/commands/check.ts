@@ -9,6 +9,7 @@ import { checkModels } from "./check/models.ts";
 import { renderFindings } from "./check/screen.ts";
 import { checkSpace, checkWriting } from "./check/storage.ts";
 import { checkClock, checkMemory, checkSystem, readClock } from "./check/system.ts";
+import { checkTrust } from "./check/trust.ts";
 import { configFile, loadFor } from "./load-configuration.ts";
 import { answer, configOption, type Define, type Io, jsonOption } from "./verb.ts";
 
@@ -56,6 +57,7 @@ export async function collectFindings(io: Io, options: Options): Promise<Finding
     ...(await brokers),
     ...(await models),
     checkHttp(config),
+    await checkTrust(loaded),
     checkSpace(config),
     checkWriting(config),
     clock,

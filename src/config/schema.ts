@@ -61,7 +61,6 @@ const link = {
         example: "broker.example.com",
       }),
       insecureSkipVerify: flag({
-        remote: "guarded",
         doc: "Takes any certificate: whoever is on the network can read and change everything. For tests alone; every start warns of it.",
         default: false,
       }),

@@ -2,6 +2,7 @@ import { hash, randomBytes } from "node:crypto";
 import { TidegateError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { type OpenedDocument, openDocument } from "../crypto/signed-document.ts";
+import type { Anchor } from "./anchor.ts";
 import type { Audit } from "./audit.ts";
 import { type DocumentKind, documentKinds } from "./document-kinds.ts";
 import { type Action, decide, type Policy, type Scope } from "./policy.ts";
@@ -19,6 +20,7 @@ export const refusals = [
   "expired",
   "challenge",
   "policy",
+  "unanchored",
 ] as const;
 export type Refusal = (typeof refusals)[number];
 
@@ -53,6 +55,8 @@ export type DocumentGateOptions = {
   readonly audit: Audit;
   readonly trustedTime: Pick<TrustedTime, "now" | "atLeast" | "saw">;
   readonly log: Log;
+  /** What tells that `state` is not the one that it was: nothing is accepted then. */
+  readonly anchor?: Pick<Anchor, "fault" | "advance">;
   /** The challenge is another from now on: it has to be told. */
   onChallenge?(challenge: string): void;
 };
@@ -163,10 +167,15 @@ export class DocumentGate {
       const detail = `no rule allows ${asked.action} by ${seen.by.join(", ")}`;
       throw refuse(decision.lacksSigners ? "too-few-signatures" : "policy", detail);
     }
+    const { anchor } = this.#options;
+    if (anchor?.fault) throw refuse("unanchored", anchor.fault);
     this.#checkTimes(kind, document);
     const accepted = { document, signedBy: seen.by, hash: contentHash, isRepeat };
     if (asked.isDestructive && !isRepeat) this.#spendChallenge(kind, document);
-    if (!isRepeat) await state.statePut(name, Buffer.from(`${document.version} ${contentHash}`));
+    if (!isRepeat) {
+      await state.statePut(name, Buffer.from(`${document.version} ${contentHash}`));
+      await anchor?.advance();
+    }
     if (seen.by.some((signer) => policy.principals[signer]?.roles.includes("coordinator")))
       await trustedTime.saw(Date.parse(document.issuedAt ?? ""));
     return accepted;

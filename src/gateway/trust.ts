@@ -3,6 +3,7 @@ import type { Log } from "../base/log.ts";
 import type { AuditHead } from "../buffer/audit-rows.ts";
 import type { Journal } from "../buffer/journal.ts";
 import type { Config } from "../config/config.ts";
+import { Anchor } from "../control/anchor.ts";
 import { AuditLog } from "../control/audit.ts";
 import { Commands, type CommandTable } from "../control/commands.ts";
 import { DocumentGate } from "../control/document-gate.ts";
@@ -10,6 +11,7 @@ import type { Policy } from "../control/policy.ts";
 import { readPolicy } from "../control/policy-text.ts";
 import { TrustedTime } from "../control/trusted-time.ts";
 import type { Twin } from "../control/twin.ts";
+import type { KeyRing } from "../crypto/key-ring.ts";
 import { ClockSync } from "../drivers/clock-sync.ts";
 import { readDisk } from "../drivers/host.ts";
 import { fleetTopics } from "../wire/topics.ts";
@@ -20,6 +22,7 @@ import { TwinPart } from "./twin-part.ts";
 export type TrustOptions = {
   readonly config: Config;
   readonly version: string;
+  readonly keys: Pick<KeyRing, "storageRoot">;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Log;
@@ -42,6 +45,7 @@ export class Trust implements CloudPart {
   readonly policy: Policy | null;
   readonly audit: AuditLog;
   readonly gate: DocumentGate;
+  readonly anchor: Anchor;
   readonly routes: readonly CloudRoute[];
   /** The conversation about the configuration from afar, where one is taken. */
   readonly twin: TwinPart | null;
@@ -68,8 +72,11 @@ export class Trust implements CloudPart {
     };
     this.audit = new AuditLog({ rows, clock });
     this.#time = new TrustedTime({ clock, state: journal, isSynchronized: this.#clockSync.isSynchronized });
+    const { dataDir } = config.gateway;
+    this.anchor = new Anchor({ dataDir, storageRoot: options.keys.storageRoot, state: journal });
     this.gate = new DocumentGate({
       ...{ fleet, gateway: id, state: journal, audit: this.audit, trustedTime: this.#time, log },
+      anchor: this.anchor,
       policy: () => this.policy,
       onChallenge: () => options.cloud()?.announce(),
     });
@@ -93,10 +100,27 @@ export class Trust implements CloudPart {
     return this.twin ? [this, this.twin] : [this];
   }
 
-  /** Takes up what earlier lives knew; before anything signed is judged. */
-  async load(): Promise<void> {
+  /**
+   * Takes up what earlier lives knew; before anything signed is judged.
+   * @param isNewLife  the journal began anew beside what an earlier one left
+   */
+  async load(isNewLife: boolean): Promise<void> {
     await Promise.all([this.#clockSync.ask(), this.#time.load()]);
     this.#head = await this.#options.journal.auditHead();
+    const { twin, log } = this.#options;
+    await this.anchor.load(isNewLife || (twin?.report.last ?? null) !== null);
+    const { fault } = this.anchor;
+    if (fault && this.policy) log.error({ reason: fault }, "nothing from afar is taken: see `tidegate audit anchor`");
+  }
+
+  /** Somebody at the site has looked: what state.db holds counts from now on. */
+  async anchorAnew(): Promise<{ readonly was: string | null }> {
+    const { fault } = this.anchor;
+    await this.anchor.renew();
+    const detail = { was: fault };
+    await this.audit.append({ what: "site", outcome: "done", name: "audit.anchor", by: ["site"], detail });
+    this.#options.cloud()?.announce();
+    return detail;
   }
 
   async start(): Promise<void> {
@@ -119,6 +143,7 @@ export class Trust implements CloudPart {
       challenge: this.gate.challenge,
       audit: this.#head,
       policy: this.policy?.hash ?? null,
+      unanchored: this.anchor.fault,
     };
   }
 

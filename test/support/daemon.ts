@@ -18,6 +18,7 @@ export type Ended = { readonly code: number | null; readonly signal: NodeJS.Sign
 /** What `tidegate status` gives, as far as the tests look at it. */
 export type Status = {
   readonly site: { readonly isOnline: boolean; readonly sessionsLost: number; readonly connections: number };
+  readonly cloud?: { readonly isOnline: boolean } | null;
   readonly health: { readonly parts: Readonly<Record<string, { readonly state: string }>> };
   readonly modelProcess: { readonly pid: number | null; readonly restarts: number };
   readonly commits: number;

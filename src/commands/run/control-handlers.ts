@@ -55,6 +55,7 @@ export function controlHandlers(daemon: {
       await gateway.trust.audit.append({ ...entry, detail: { ...detail, receipt: version } });
       return signed;
     },
+    "audit.anchor": async () => daemon.gateway().trust.anchorAnew(),
     "keys.rotate": async () => {
       const rotated = await journal().rotateKeys();
       const entry = { what: "site", outcome: "done", name: "keys.rotate", by: ["site"] } as const;

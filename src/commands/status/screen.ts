@@ -18,7 +18,7 @@ export function renderStatus(
   status: DaemonStatus,
   { before, maxSources }: { before?: { status: DaemonStatus; ageMs: number } | undefined; maxSources: number },
 ): string[] {
-  const { health, site, cloud, models, modelProcess, streams, buffer } = status;
+  const { health, site, cloud, models, modelProcess, streams, buffer, unanchored } = status;
   // Once the rest runs, a part that is still "starting" is one that this gateway does not have, such as a cloud.
   const isUp = health.status !== "starting";
   const unwell = Object.entries(health.parts).filter(
@@ -27,6 +27,7 @@ export function renderStatus(
   return [
     `${status.gateway}  ${health.status}, up ${since(health.uptimeMs)}, version ${status.version}, profile ${status.profile}`,
     ...unwell.map(([name, { state, reason }]) => `  ! ${name}: ${state}${reason === undefined ? "" : `, ${reason}`}`),
+    ...(unanchored ? [`  ! nothing from afar is taken: ${unanchored}; see \`tidegate audit anchor\``] : []),
     `${label("site")}${site ? renderLink(site) : "not connected yet"}`,
     ...(cloud ? [`${label("cloud")}${renderLink(cloud)}; ${renderOutbox(status)}`] : []),
     `${label("models")}${models.map((model) => renderModel(model, status)).join(", ") || "none"}${modelProcess.restarts > 0 ? `; process restarted ${modelProcess.restarts} times` : ""}`,

@@ -50,7 +50,18 @@ export function trustWorld({ policy = policyText as string | null, isSynchronize
       ...{ fleet: "demo", gateway: "gw-1", state, audit, trustedTime, log: silentLog },
       policy: () => parsed,
     });
-  return { clock, values, told, keeper, trustedTime, newTime, newGate, gate: newGate() };
+  return {
+    clock,
+    values,
+    told,
+    keeper,
+    trustedTime,
+    newTime,
+    newGate,
+    gate: newGate(),
+    policy: parsed,
+    log: silentLog,
+  };
 }
 
 export const issuedAt = new Date(1_700_000_000_000).toISOString();

@@ -49,6 +49,9 @@ describe("what an overlay needs", () => {
     [{ sensors: { tls: { ca: "x" } } }, "config.guarded", {}, []],
     [{ policy: "x" }, "config.guarded", {}, []],
     [{ gateway: { dataDir: "/x" } }, "config.set", {}, ["gateway.dataDir"]],
+    // However many sign: verification is not turned off from afar.
+    [{ cloud: { tls: { insecureSkipVerify: true } } }, "config.set", {}, ["cloud.tls.insecureSkipVerify"]],
+    [{ sensors: { tls: { insecureSkipVerify: true } } }, "config.set", {}, ["sensors.tls.insecureSkipVerify"]],
     [{ control: { socket: "/x" } }, "config.set", {}, ["control.socket"]],
   ])("%j", (overlay, action, resource, errors) => {
     const needs = overlayNeeds(overlay as Tree);
