@@ -115,12 +115,18 @@ const defineRounds: Define = (command, io) => {
       numberOption("--rounds", { min: -1, integer: true }),
       1,
     )
+    .option(
+      "--from <version>",
+      "go back to this version: the open round ends, and what came after the version is not gone on with",
+      numberOption("--from", { min: 1, integer: true }),
+    )
     .option(...coordinatorOption)
     .option(...jsonOption)
     .addHelpText("after", "\nExample: tidegate fleet rounds start mote-anomaly --rounds 20")
-    .action(async (model: string | undefined, options: Options & { rounds: number }) => {
-      const { rounds } = options;
-      const line = await ask<FleetStatus["models"][number]>(io, options, "fleet.rounds.start", { model, rounds });
+    .action(async (model: string | undefined, options: Options & { rounds: number; from?: number }) => {
+      const { rounds, from } = options;
+      const asked = { model, rounds, ...(from === undefined ? {} : { from }) };
+      const line = await ask<FleetStatus["models"][number]>(io, options, "fleet.rounds.start", asked);
       io.out(options.json ? JSON.stringify(line) : `${line.model}: round ${line.round} is ${line.state}.`);
     });
 

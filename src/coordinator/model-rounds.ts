@@ -13,10 +13,10 @@ import type { FleetTopics } from "../wire/topics.ts";
 import { aggregate, sumMoments } from "./aggregate.ts";
 import { BaseBlobs, offerOf } from "./base-blobs.ts";
 import type { Publishing } from "./blob-publisher.ts";
-import { bytesOfVector, weightsHash, weightsOfBundle } from "./bundle-weights.ts";
+import { bytesOfVector, weightsOfBundle } from "./bundle-weights.ts";
 import type { CoordinatorStore, ModelVersion, StoredRound, VersionChange } from "./coordinator-store.ts";
 import { downlinkHeader, type ModelSettings } from "./fleet-settings.ts";
-import { rootOf, tellVersion } from "./next-version.ts";
+import { beginLine, tellVersion } from "./next-version.ts";
 import { type Announcer, checkSettings, planRound, planStatistics } from "./round-plan.ts";
 import { checkUpdate, refuseHead, spaceOf, UsualNorm } from "./update-check.ts";
 
@@ -91,17 +91,15 @@ export class ModelRounds {
     this.#onDue = onDue;
     if (!(await store.version(this.name))) {
       const weights = bytesOfVector(await weightsOfBundle(bundle));
-      const { version } = bundle.card;
-      const hash = weightsHash(weights);
-      const first = { model: this.name, version, parent: null, hash, root: rootOf(version, hash), weights };
-      const nothing = { exact: null, state: new Uint8Array(), tensors: {}, metrics: {}, at: clock.now() };
-      await store.beginModel(announcer.epoch, { ...first, ...nothing });
+      const first = { model: this.name, version: bundle.card.version, parent: null, weights, tensors: {} };
+      await store.beginModel(announcer.epoch, beginLine({ ...first, at: clock.now() }));
       if (settings.rounds !== 0) await store.setRemaining(announcer.epoch, this.name, settings.rounds);
     }
     const base = await this.#newest();
     checkSettings(settings, base.weights.length / 4);
     const history = await store.history(this.name, rememberedRounds);
-    this.#documents = new Map(history.map(({ round, document }) => [round, document]));
+    const own = history.filter(({ document }) => (document.base.root ?? "") === base.root);
+    this.#documents = new Map(own.map(({ round, document }) => [round, document]));
     this.#round = history[0] ?? null;
     for (const { document, round } of history.slice(0, 2)) this.#blobs.forget(document.base.sources, round);
     for (const { metrics } of history.toReversed()) if (metrics.norm) this.#norms.add(metrics.norm);
@@ -300,12 +298,35 @@ export class ModelRounds {
     return { status };
   }
 
-  /** Asks for so many rounds; below 0: until they are stopped. */
-  async startRounds(rounds: number): Promise<void> {
+  /**
+   * Asks for so many rounds; below 0: until they are stopped.
+   * @param from  an older version that they begin with: what came after it is not gone on with, nor is the open round
+   * @throws TidegateError ROUND_ABSENT
+   */
+  async startRounds(rounds: number, from?: number): Promise<void> {
     if (!this.#announcer)
       throw new TidegateError("ROUND_ABSENT", { what: "coordinator that leads: this one stands by" });
+    if (from !== undefined) await this.#goBack(from);
     await this.#options.store.setRemaining(this.#announcer.epoch, this.name, rounds);
     await this.advance();
+  }
+
+  /** Begins a line of versions with an older one. Nothing that was trained in the line before counts in it. */
+  async #goBack(to: number): Promise<void> {
+    const { store, clock } = this.#options;
+    const epoch = this.#announcer?.epoch ?? 0;
+    const [old, newest] = [await store.version(this.name, to), await this.#newest()];
+    if (!old) throw new TidegateError("ROUND_ABSENT", { what: `version ${to} of ${this.name} any more` });
+    const round = this.#round;
+    if (this.isOpen && round) {
+      await store.abandon(epoch, this.name, round.round, clock.now());
+      await this.#refresh();
+      await this.#close(round.document);
+    }
+    const { model, weights, tensors, hash: parent } = old;
+    const anew = { model, version: newest.version + 1, parent, weights, tensors };
+    await store.beginModel(epoch, beginLine({ ...anew, at: clock.now() }));
+    this.#documents.clear();
   }
 
   /** Ends the open round, with what has come when that is enough, and opens no other. */

@@ -8,9 +8,17 @@ import { encodeChange } from "../federated/version-change.ts";
 import { bytesOfVector, vectorOfBytes, weightsHash } from "./bundle-weights.ts";
 import type { ModelVersion, VersionChange } from "./coordinator-store.ts";
 
-/** Names the line of versions that begins with this one: another one for each beginning, though its weights were seen before. */
-export const rootOf = (version: number, weights: string): string =>
-  hash("sha256", `tidegate line\n${version}\n${weights}`, "hex");
+/**
+ * The version with which a line of versions begins: of a model, or an older one anew. Its root names the line, another one
+ * for each beginning, though its weights were seen before.
+ */
+export function beginLine(
+  of: Pick<ModelVersion, "model" | "version" | "parent" | "weights" | "tensors" | "at">,
+): ModelVersion {
+  const weights = weightsHash(of.weights);
+  const root = hash("sha256", `tidegate line\n${of.version}\n${weights}`, "hex");
+  return { ...of, hash: weights, root, exact: null, state: new Uint8Array(), metrics: {} };
+}
 
 /**
  * What gateways get of a version: the one before, and a step that tells most of what the strategy has learned. The rest

@@ -86,6 +86,30 @@ describeReal("rounds of other modes", () => {
     expect(rounds[1]?.metrics.loss).toBeLessThan(rounds[0]?.metrics.loss ?? 0);
   }, 240_000);
 
+  it("a fleet that is led back to an older version begins there, without what was held back since", async () => {
+    const fleet = await openFleet({
+      codec: { codec: "plain", support: "listed", share: 0.25 },
+      quorum: { min: 1, target: 1 },
+    });
+    const site = await openSite();
+    await joinFleet(fleet, site, "gw-1", 0);
+    await start(fleet, 2);
+    await publishes(fleet, 2);
+    await fleet.coordinator.ask("fleet.rounds.start", { model, rounds: 2, from: 1 });
+    await publishes(fleet, 4);
+    const gone = fleet.coordinator.ask("fleet.rounds.start", { model, rounds: 1, from: 99 });
+    await expect(gone).rejects.toMatchObject({ code: "ROUND_ABSENT" });
+    const store = await storeOf(fleet);
+    const line = await Promise.all([1, 2, 3, 4, 5, 6].map((version) => store.version(model, version)));
+    await store.close();
+    const [first, second, third, ...anew] = line.map((version) => version?.hash);
+    // The same readings and the same weights to begin with: whatever a gateway had carried over would show.
+    expect(anew).toEqual([first, second, third]);
+    const roots = line.map((version) => version?.root);
+    expect(new Set(roots).size).toBe(2);
+    expect(roots[3]).not.toBe(roots[2]);
+  }, 240_000);
+
   it("an update that was trained two rounds ago counts for less, once", async () => {
     const fleet = await openFleet({ strategy: "fedbuff", maxStaleness: 3, quorum: { min: 1, target: 1 } });
     const site = await openSite();

@@ -12,7 +12,7 @@ import { releaseVersion, type VersionReleases } from "./version-release.ts";
 
 const gatewayId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
 const modelQuery = z.object({ model: z.string().optional() });
-const startQuery = modelQuery.extend({ rounds: z.int().min(-1).max(1_000_000) });
+const startQuery = modelQuery.extend({ rounds: z.int().min(-1).max(1_000_000), from: z.int().positive().optional() });
 const historyQuery = modelQuery.extend({ limit: z.int().positive().max(10_000).default(50) });
 const modelNameQuery = z.object({ model: z.string().min(1) });
 const rolloutQuery = rolloutRuleSchema.partial().extend({
@@ -61,7 +61,7 @@ export function fleetHandlers(
     "fleet.status": atOnce(z.object({}), () => fleetStatus(coordinator, store)),
     "fleet.rounds.start": inLine(startQuery, async (query) => {
       const rounds = modelOf(query);
-      await rounds.startRounds(query.rounds);
+      await rounds.startRounds(query.rounds, query.from);
       return roundLine(rounds, store);
     }),
     "fleet.rounds.stop": inLine(modelQuery, async (query) => ({

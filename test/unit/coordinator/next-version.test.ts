@@ -5,7 +5,7 @@ import { offerOf } from "../../../src/coordinator/base-blobs.ts";
 import { bytesOfVector, vectorOfBytes, weightsHash } from "../../../src/coordinator/bundle-weights.ts";
 import { keptChanges, type ModelVersion, type VersionChange } from "../../../src/coordinator/coordinator-store.ts";
 import { downlinkHeader } from "../../../src/coordinator/fleet-settings.ts";
-import { rootOf, tellVersion } from "../../../src/coordinator/next-version.ts";
+import { beginLine, tellVersion } from "../../../src/coordinator/next-version.ts";
 import type { RoundDocument } from "../../../src/federated/round-document.ts";
 import { followWay, waysTo } from "../../../src/gateway/base-ways.ts";
 
@@ -17,10 +17,8 @@ function change(seed: number): Float32Array {
   return Float32Array.from({ length }, () => (random() - 0.5) ** 3 * 0.1);
 }
 
-const first = (weights = bytesOfVector(change(0))): ModelVersion => ({
-  ...{ model: "digits", version: 1, parent: null, hash: weightsHash(weights), root: rootOf(1, weightsHash(weights)) },
-  ...{ weights, exact: null, state: new Uint8Array(), tensors: {}, metrics: {}, at: 0 },
-});
+const first = () =>
+  beginLine({ model: "digits", version: 1, parent: null, weights: bytesOfVector(change(0)), tensors: {}, at: 0 });
 
 /** A coordinator's line of versions, each a little further. */
 function learn(versions: number, how = header) {
