@@ -1,5 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AcceptedUpdate, CoordinatorStore, ModelVersion } from "../../src/coordinator/coordinator-store.ts";
+import {
+  type AcceptedUpdate,
+  type CoordinatorStore,
+  keptChanges,
+  type ModelVersion,
+} from "../../src/coordinator/coordinator-store.ts";
 import { roundOf } from "./rounds.ts";
 
 const key = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
@@ -50,6 +55,28 @@ export function storeContract(name: string, open: () => Promise<CoordinatorStore
       expect(await store.round(model)).toMatchObject({ state: "collecting", accepted: 2, bytesUp: 80 });
       expect(await store.accepted(model, "gw-1", 5)).toBe("c".repeat(64));
       expect(await store.accepted(model, "gw-3", 5)).toBeNull();
+    });
+
+    it("keeps the newest steps between versions, each with the version that it led to", async () => {
+      await opened();
+      const newest = 5 + keptChanges + 3;
+      for (let version = 6; version <= newest; version++) {
+        const step = { version, from: `${version - 1}`, to: `${version}`, blob: new Uint8Array([version]) };
+        await store.publish(epoch, 5, versionOf(version, { exact: new Uint8Array(16).fill(1), root: "f" }), step);
+      }
+      const steps = await store.changes(model);
+      expect(steps).toHaveLength(keptChanges);
+      expect(steps[0]).toEqual({
+        version: newest,
+        from: `${newest - 1}`,
+        to: `${newest}`,
+        blob: new Uint8Array([newest]),
+      });
+      expect(await store.version(model)).toMatchObject({ exact: new Uint8Array(16).fill(1), root: "f" });
+      await expect(
+        store.publish(epoch - 1, 5, versionOf(99), { version: 99, from: "a", to: "b", blob: new Uint8Array(1) }),
+      ).rejects.toMatchObject({ code: "COORDINATOR_FENCED" });
+      expect((await store.changes(model))[0]?.version).toBe(newest);
     });
 
     it("gives updates by gateway, whatever the order in which they came", async () => {

@@ -1,47 +1,84 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
+import { dirname } from "node:path";
+import { expect, it } from "vitest";
 import { silentLog } from "../../../src/base/log.ts";
+import { seededRandom } from "../../../src/base/random.ts";
 import { blobHash } from "../../../src/control/blob-hash.ts";
-import { encodeDifference } from "../../../src/control/model-difference.ts";
+import { chunkBytes } from "../../../src/control/model-manifest.ts";
+import { offerOf } from "../../../src/coordinator/base-blobs.ts";
+import { bytesOfVector, vectorOfBytes, weightsOfBundle } from "../../../src/coordinator/bundle-weights.ts";
+import type { VersionChange } from "../../../src/coordinator/coordinator-store.ts";
+import { downlinkHeader } from "../../../src/coordinator/fleet-settings.ts";
+import { beginLine, tellVersion } from "../../../src/coordinator/next-version.ts";
+import { encodeChange } from "../../../src/federated/version-change.ts";
 import { BaseWeights } from "../../../src/gateway/base-weights.ts";
 import { openBundle } from "../../../src/inference/bundle.ts";
-import { decodeModel } from "../../../src/onnx/model-file.ts";
-import { AveragedWeights, hashOfWeights } from "../../../src/train/averaged-weights.ts";
+import { bundleOf } from "../../support/coordinator-process.ts";
+import { emptyFolder } from "../../support/started-host.ts";
 
-/** Tries once to bring a base of the model here. @returns chunks that were asked for, and whether it is here */
-async function brought(weights: Float32Array, bytes?: number) {
-  const dir = mkdtempSync(join(tmpdir(), "tidegate-bases-"));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  const packed = encodeDifference(new Uint8Array(), new Uint8Array(weights.buffer));
-  const ended = new AbortController();
-  setTimeout(() => ended.abort(), 1_000).unref();
-  let asked = 0;
-  const chunk = async (_: string, n: number) => {
-    asked++;
-    return packed.subarray(n * 65_536, (n + 1) * 65_536);
-  };
-  const log = { ...silentLog, info: () => ended.abort() };
-  const bases = new BaseWeights({ folders: [resolve("models")], dir, chunks: () => ({ chunk }), log });
-  const source = { from: null, sha256: blobHash(packed), bytes: bytes ?? packed.length, kind: "planes" } as const;
-  const base = { version: 2, hash: hashOfWeights(weights), length: weights.length, tensors: {} };
-  const isHere = await bases.obtain("mote-anomaly", { ...base, sources: [source] }, ended.signal);
-  return { asked, isHere };
+const model = "mote-anomaly";
+const { signal } = new AbortController();
+
+/** A gateway with the bundle that its fleet began with, and what a broker retains of three versions since. */
+async function gatewayOf(change: (blob: Uint8Array) => Uint8Array = (blob) => blob) {
+  const bundle = await openBundle(bundleOf(model));
+  const weights = bytesOfVector(await weightsOfBundle(bundle));
+  let version = beginLine({ model, version: 1, parent: null, weights, tensors: {}, at: 0 });
+  const length = weights.length / 4;
+  const header = downlinkHeader(
+    { downlink: { codec: "quantized", support: "listed", share: 0.1, bits: 8, clip: 8 } },
+    length,
+  );
+  const changes: VersionChange[] = [];
+  for (let round = 1; round <= 3; round++) {
+    const random = seededRandom(round);
+    const exact = bytesOfVector(vectorOfBytes(version.weights).map((value) => value + random() / 10));
+    const told = tellVersion(version, exact, round, header, changes);
+    version = { ...version, ...told.version, version: version.version + 1 };
+    if (told.change) changes.unshift({ ...told.change, blob: change(told.change.blob) });
+  }
+  const { sources, blobs } = offerOf(version, null, changes);
+  const retained = new Map(blobs.map((blob) => [blobHash(blob), blob]));
+  const asked: string[] = [];
+  const kinds: unknown[] = [];
+  const bases = new BaseWeights({
+    folders: [dirname(bundle.dir)],
+    dir: emptyFolder(),
+    chunks: () => ({
+      chunk: async (sha256, n) => {
+        asked.push(sha256);
+        return retained.get(sha256)?.subarray(n * chunkBytes, (n + 1) * chunkBytes) ?? null;
+      },
+    }),
+    log: { ...silentLog, info: (facts: { kind?: unknown }) => kinds.push(facts.kind) } as unknown as typeof silentLog,
+  });
+  return { bases, base: { version: version.version, hash: version.hash, length, sources, tensors: {} }, asked, kinds };
 }
 
-async function lengthHere(): Promise<number> {
-  const { modelFile, name, card } = await openBundle("models/mote-anomaly");
-  return new AveragedWeights(decodeModel(readFileSync(modelFile), name), card).length;
+it("a gateway comes from its bundle to a version three steps further, which it fetches once", async () => {
+  const { bases, base, asked } = await gatewayOf();
+  expect(await bases.hasBase(model, base.hash)).toBe(false);
+  expect(await bases.obtain(model, base, signal)).toBe(true);
+  expect(asked).toHaveLength(3);
+  expect((await bases.find(model, base.hash))?.weights).toHaveLength(base.length);
+  expect(await bases.obtain(model, base, signal)).toBe(true);
+  expect(asked).toHaveLength(3);
+});
+
+it.each([
+  ["is no step at all", () => new Uint8Array(40).fill(1)],
+  ["is another step", (_: Uint8Array) => anotherStep()],
+])("a step that %s leads a gateway nowhere: it fetches the whole", async (_, damage) => {
+  const { bases, base, kinds } = await gatewayOf(damage);
+  expect(await bases.obtain(model, base, signal)).toBe(true);
+  expect(await bases.hasBase(model, base.hash)).toBe(true);
+  expect(kinds).toEqual(["change", "planes"]);
+});
+
+function anotherStep(): Uint8Array {
+  const codec = downlinkHeader(
+    { downlink: { codec: "quantized", support: "listed", share: 0.1, bits: 8, clip: 8 } },
+    100,
+  );
+  if (!codec) throw new Error("it has a codec");
+  return encodeChange({ from: "a".repeat(64), codec, before: null, body: new Uint8Array(9) });
 }
-
-it("a base is fetched as the round says", async () => {
-  const weights = Float32Array.from({ length: await lengthHere() }, (_, at) => at);
-  expect(await brought(weights)).toEqual({ asked: 1, isHere: true });
-});
-
-it("a base that is no shape of the model is not: a few bytes could fill memory or disk, at every start again", async () => {
-  expect(await brought(new Float32Array(2 ** 20))).toEqual({ asked: 0, isHere: false });
-  const weights = new Float32Array(await lengthHere()).fill(1);
-  expect(await brought(weights, 2 ** 40)).toEqual({ asked: 0, isHere: false });
-});
