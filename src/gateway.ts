@@ -53,7 +53,7 @@ export class Gateway implements Component {
   readonly erasures: Erasures;
   readonly #scheduler: Scheduler;
   /** New versions of the models; undefined where nobody may bring any. */
-  readonly #updates: ModelUpdates | undefined;
+  readonly updates: ModelUpdates | undefined;
   readonly #letters = new DeadLetters();
   readonly #brake: Brake;
   readonly #paths = new Map<string, StreamPath>();
@@ -143,8 +143,8 @@ export class Gateway implements Component {
         clock,
         log,
       };
-      this.#updates = modelDelivery(parts);
-      this.#cloud.add(this.#updates);
+      this.updates = modelDelivery(parts);
+      this.#cloud.add(this.updates);
     }
   }
 
@@ -160,7 +160,7 @@ export class Gateway implements Component {
       this.health.ready("journal");
       this.health.ready("disk");
       await this.trust.load(this.#isNewLife);
-      await this.#updates?.settle();
+      await this.updates?.settle();
       const former = await formerFilters(this.journal);
       this.#site = this.#siteLink(former);
       this.#results = ResultsWay.to(this.#site, this.#linkParts(), this.#brake);
@@ -381,8 +381,8 @@ export class Gateway implements Component {
       rounds: this.fleetLearning?.standings ?? {},
       streams: Object.fromEntries([...this.#paths].map(([name, path]) => [name, streamStatus(path)])),
       commits: this.journal.progress.commits,
-      releases: this.#updates ? { ...this.#updates.status().models } : {},
-      releaseCounts: this.#updates?.counters ?? null,
+      releases: this.updates ? { ...this.updates.status().models } : {},
+      releaseCounts: this.updates?.counters ?? null,
       documents: Object.fromEntries(this.trust.counts),
       unanchored: this.trust.policy ? this.trust.anchor.fault : null,
     };

@@ -154,6 +154,25 @@ export class ModelUpdates {
     await Promise.all([...this.#pursuits.values()].map(({ done }) => done));
   }
 
+  /**
+   * Puts the version before in the place of the one that runs, because somebody says so: what is under way for the model
+   * ends, and the release is not taken again unless one is pushed as a rollback to it.
+   * @throws TidegateError USAGE when no such model is followed here
+   */
+  async rollBack(model: string): Promise<{ readonly from: number | null; readonly to: number | null }> {
+    const { models, shelf } = this.#options;
+    if (!models.includes(model)) throw new TidegateError("USAGE", { detail: `no model ${model} runs here` });
+    const pursuit = this.#pursuits.get(model);
+    pursuit?.abort.abort();
+    await pursuit?.done;
+    const before = await shelf.active(model);
+    await shelf.revert(model);
+    const record = this.#records.get(model);
+    if (record && record.release === before?.hash)
+      await this.#keep(model, withFailed(record, "rolled-back", "by command"));
+    return { from: before?.card.version ?? null, to: (await shelf.active(model))?.card.version ?? null };
+  }
+
   async #offered(model: string, payload: Uint8Array): Promise<void> {
     if (this.#isStopped || payload.length === 0) return;
     let manifest: Manifest;

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Journal } from "../buffer/journal.ts";
 import type { CommandTable } from "../control/commands.ts";
+import type { ModelUpdates } from "../control/model-updates.ts";
 import { type Erasures, erasureSchema } from "./erasures.ts";
 
 const none = z.strictObject({});
@@ -9,6 +10,8 @@ const none = z.strictObject({});
 export const gatewayCommands = (gateway: {
   readonly journal: Journal;
   readonly erasures: Pick<Erasures, "erase">;
+  /** Undefined where nobody may bring new versions of models. */
+  readonly updates: Pick<ModelUpdates, "rollBack"> | undefined;
   flush(): Promise<void>;
 }): CommandTable => ({
   "data.erase": {
@@ -20,6 +23,13 @@ export const gatewayCommands = (gateway: {
       await gateway.flush();
       return gateway.erasures.erase(params);
     },
+  },
+  "model.rollback": {
+    action: "model.rollback",
+    isDestructive: true,
+    params: z.strictObject({ model: z.string().max(64) }),
+    resource: ({ model }) => ({ model: String(model) }),
+    run: async ({ model }) => gateway.updates?.rollBack(String(model)),
   },
   "keys.rotate": {
     action: "keys.rotate",

@@ -7,7 +7,7 @@ import { writeBundle } from "../support/model-bundle.ts";
 import { describeReal, startMosquitto } from "../support/mosquitto.ts";
 import { Listener } from "../support/publisher.ts";
 import { emptyFolder } from "../support/started-host.ts";
-import { tidegate } from "./verbs-fixture.ts";
+import { jsonOf, tidegate } from "./verbs-fixture.ts";
 
 const own = "tidegate/v1/test/gateways/gw-1/";
 
@@ -66,6 +66,30 @@ describeReal("tidegate model push and rollback", () => {
     const first = writeBundle(emptyFolder(), { version: 1 });
     expect(await push("rollback", `${first}/`, "--key", key)).toMatchObject({ code: 0 });
     await expect.poll(release, { timeout: 20_000 }).toMatchObject({ version: 1, state: "active" });
+  }, 90_000);
+
+  it("leave it to a signed command to undo a version here, and not to have it again by itself", async () => {
+    const { daemon, release, push, key } = await openWorld();
+    const next = writeBundle(emptyFolder(), { version: 2, factor: 2 });
+    await push("push", `${next}/`, "--key", key);
+    await expect.poll(release, { timeout: 20_000 }).toMatchObject({ version: 2, state: "active" });
+    const rollBack = (model: string) => {
+      const words = ["fleet", "command", "gw-1", "model.rollback", "--param", `model=${model}`, "--key", key, "--json"];
+      return tidegate(...words, "--wait", "15s", "--config", join(daemon.dir, "tidegate.yaml"));
+    };
+    const undone = await rollBack("sum");
+    expect(undone).toMatchObject({ code: 0 });
+    expect(jsonOf(undone)).toMatchObject({ status: "successful", result: { from: 2, to: 1 } });
+    const rolledBack = { version: 2, state: "rolled-back", reason: "by command" };
+    await expect.poll(release).toMatchObject(rolledBack);
+    expect(jsonOf(await rollBack("other"))).toMatchObject({ status: "failed", reason: "USAGE" });
+    // The broker offers it again with every connection.
+    await daemon.kill();
+    await daemon.start();
+    await daemon.eventually(({ cloud }) => cloud?.isOnline === true, "is at the cloud's broker");
+    await expect.poll(release, { timeout: 10_000 }).toMatchObject(rolledBack);
+    const { models } = await daemon.ask<{ models: { name: string; version: number }[] }>("status");
+    expect(models).toEqual([expect.objectContaining({ name: "sum", version: 1 })]);
   }, 90_000);
 
   it("say what is missing: a key, a broker, the right to publish", async () => {
