@@ -18,6 +18,8 @@ const defaultGateways = 4;
 /** Whole gateways, each with a model process: more of them are for `fleet simulate`. */
 const maxWholeGateways = 16;
 const maxGateways = 1_000;
+/** Gateways where none are asked for, and another number shows more. */
+const usual: Readonly<Record<string, number>> = { digits: 100 };
 
 export const define: Define = (command, io) => {
   command
@@ -29,7 +31,7 @@ export const define: Define = (command, io) => {
     )
     .option(
       "--fleet [gateways]",
-      `a fleet that learns together (default: ${defaultGateways} gateways)`,
+      `a fleet that learns together (default: ${defaultGateways} gateways, of digits 100)`,
       numberOption("--fleet", { min: 1, max: maxGateways, integer: true }),
     )
     .option("--scenario <name>", "what the fleet learns: motes, linear or digits (default: motes)")
@@ -66,6 +68,7 @@ const scenarios: Readonly<Record<string, (options: FleetOptions) => Promise<obje
     return (await import("./demo/fleet/mote-demo.ts")).moteDemo(options);
   },
   linear: async (options) => (await import("./demo/fleet/linear-demo.ts")).linearDemo(options),
+  digits: async (options) => (await import("./demo/fleet/digits-demo.ts")).digitsDemo(options),
 };
 
 type FleetOptions = {
@@ -80,7 +83,11 @@ async function showFleet(io: Io, { fleet, scenario = "motes", rounds, split, jso
   const show = scenarios[scenario];
   if (!show) throw new OptionFault("--scenario", scenario, `one of ${Object.keys(scenarios).join(", ")}`);
   const told = await show({
-    ...{ io, isJson: json === true, gateways: typeof fleet === "number" ? fleet : defaultGateways },
+    ...{
+      io,
+      isJson: json === true,
+      gateways: typeof fleet === "number" ? fleet : (usual[scenario] ?? defaultGateways),
+    },
     ...(rounds === undefined ? {} : { rounds }),
     ...(split === undefined ? {} : { split }),
   });

@@ -1,5 +1,5 @@
+import { digits, LightTrainer, partition } from "../../src/commands/simulation/digits.ts";
 import type { BenchOptions } from "./bench-options.ts";
-import { digits, LightTrainer, partition } from "./fleet-maths/digits-fleet.ts";
 import { type RoundFigures, type SimulationPlan, simulate } from "./fleet-maths/simulation.ts";
 import { machine, median, type Report, type Row } from "./measure.ts";
 

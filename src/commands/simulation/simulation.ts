@@ -107,7 +107,6 @@ async function simulate(
   await Promise.all(crowd.children.map((child) => child.start()));
   began = performance.now();
   await fleet.run(rounds, signal);
-  signal.throwIfAborted();
   // The last receipts are on their way.
   await sleep(settleMs, signal);
   const counts = await Promise.all(crowd.children.map((child) => child.counts()));

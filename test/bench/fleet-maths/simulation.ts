@@ -1,5 +1,6 @@
-import { threefry } from "../../../src/base/counter-random.ts";
 import { seededRandom, shuffle } from "../../../src/base/random.ts";
+import type { LightTrainer } from "../../../src/commands/simulation/digits.ts";
+import { mix } from "../../../src/commands/simulation/digits-fleet.ts";
 import { Accumulator } from "../../../src/federated/accumulator.ts";
 import { addBy, combine } from "../../../src/federated/aggregation.ts";
 import type { CodecHeader } from "../../../src/federated/codec-header.ts";
@@ -11,10 +12,11 @@ import { type StrategyOptions, strategyDefaults } from "../../../src/federated/s
 import { type StrategyName, startOf, strategies } from "../../../src/federated/strategies/strategy-table.ts";
 import { decodeBody, encodeBody, isLossy, restoreBody } from "../../../src/federated/update-body.ts";
 import { type UpdateSpace, updateSpace } from "../../../src/federated/update-space.ts";
-import type { LightTrainer } from "./digits-fleet.ts";
+import { hashOfWeights } from "../../../src/train/averaged-weights.ts";
 
 /** How updates are written, by the part of the coordinates that is kept. */
-export type Compression = Pick<CodecHeader, "codec" | "support" | "bits"> & { readonly share: number };
+export type Compression = Pick<CodecHeader, "codec" | "support" | "bits"> &
+  Partial<Pick<CodecHeader, "clip" | "scale">> & { readonly share: number };
 
 export type SimulationPlan = {
   readonly trainer: LightTrainer;
@@ -24,6 +26,8 @@ export type SimulationPlan = {
   readonly rounds: number;
   /** Gateways of a round. */
   readonly selected: number;
+  /** Draws them; absent: by the seed. @param weights  the round's base */
+  select?(round: number, weights: Float32Array): readonly number[];
   readonly epochs: number;
   readonly rate: number;
   readonly up: Compression;
@@ -49,6 +53,8 @@ export type RoundFigures = {
   /** Bytes of all updates so far, and of all that gateways fetched. */
   readonly up: number;
   readonly down: number;
+  /** Hash of the version that gateways get. */
+  readonly hash: string;
 };
 
 const ruleDefaults: RuleOptions = { norm: 1, trim: 0.2, attackers: 2 };
@@ -76,7 +82,7 @@ export async function simulate(plan: SimulationPlan): Promise<RoundFigures[]> {
     const order = Array.from({ length: parts.length }, (_, i) => i);
     shuffle(order, seededRandom(mix(seed, round, 2)));
     const updates: MemberUpdate[] = [];
-    for (const gateway of order.slice(0, selected)) {
+    for (const gateway of plan.select?.(round, versions.weights) ?? order.slice(0, selected)) {
       down += versions.bytesFrom(known[gateway] ?? 0);
       known[gateway] = versions.newest;
       const base = versions.weights;
@@ -90,7 +96,7 @@ export async function simulate(plan: SimulationPlan): Promise<RoundFigures[]> {
     const change = aggregate(updates, space, rules[plan.rule], { ...ruleDefaults, ...plan.ruleOptions });
     strategy.step(state, change, options);
     versions.publish(state.weights, seededRandom(mix(seed, round, 4)));
-    const figures = { round, accuracy: Number.NaN, up, down };
+    const figures = { round, accuracy: Number.NaN, up, down, hash: hashOfWeights(versions.weights) };
     if (round >= (plan.testFrom ?? 1)) figures.accuracy = await trainer.accuracy(versions.weights);
     history.push(figures);
     plan.onRound?.(figures);
@@ -132,10 +138,3 @@ const spaceOf = ({ share, ...how }: Compression, length: number): UpdateSpace =>
       ...(how.support === "dense" ? {} : { keep: Math.ceil(share * length) }),
     },
   });
-
-/** A seed for one purpose in one round. */
-function mix(seed: number, round: number, purpose: number): number {
-  const words = new Uint32Array(2);
-  threefry(seed, purpose, round, 0, words);
-  return words[0] as number;
-}

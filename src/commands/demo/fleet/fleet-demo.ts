@@ -32,7 +32,8 @@ export type FleetDemoOptions<Task extends LearningTask, More> = {
 /** What `demo --fleet --json` says of the learning; scripts rely on these keys. */
 export type FleetSummary = {
   readonly rounds: readonly RoundLine[];
-  readonly metrics: Pick<Comparison, "local" | "federated" | "centralized">;
+  /** Null when it was broken off. */
+  readonly metrics: Pick<Comparison, "local" | "federated" | "centralized"> | null;
   readonly alone: Comparison["alone"];
   readonly durationMs: number;
 };
@@ -88,8 +89,9 @@ async function play<Task extends LearningTask, More extends object>(
   for (const { id, from } of task.parts.slice(0, 8)) say(`  ${id}: ${from}`);
   await startMembers(task, { dir, url: broker.url, fleet, stops });
   await fleet.run(task.rounds, io.signal);
-  io.signal.throwIfAborted();
   const version = await fleet.newest();
+  // Whoever breaks it off gets what there is.
+  if (io.signal.aborted) return { rounds: lines, metrics: null, alone: [], ...(await finish(task, version)) };
   const told = await compare(task, { version, loss: lines.at(-1)?.loss ?? Number.NaN }, io.signal);
   for (const line of renderComparison(lines, told, task.measure)) say(line);
   const { local, federated, centralized, alone } = told;

@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { trainingGraph } from "../../../src/autodiff/training-graph.ts";
-import { seededRandom, shuffle } from "../../../src/base/random.ts";
-import { type Tensor, tensor } from "../../../src/base/tensor.ts";
-import { loadSession, type Session } from "../../../src/drivers/onnxruntime.ts";
-import { encodeModel } from "../../../src/onnx/model-file.ts";
-import type { ModelProto } from "../../../src/onnx/onnx_pb.ts";
-import { parseIdx } from "../../../src/train/idx-data.ts";
-import { Network } from "../../../src/train/network.ts";
+import { trainingGraph } from "../../autodiff/training-graph.ts";
+import { seededRandom, shuffle } from "../../base/random.ts";
+import { type Tensor, tensor } from "../../base/tensor.ts";
+import { loadSession, type Session } from "../../drivers/onnxruntime.ts";
+import { encodeModel } from "../../onnx/model-file.ts";
+import type { ModelProto } from "../../onnx/onnx_pb.ts";
+import { parseIdx } from "../../train/idx-data.ts";
+import { Network } from "../../train/network.ts";
 
 export type Digits = { readonly images: Tensor; readonly labels: Tensor };
 
