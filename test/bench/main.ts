@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<(options: BenchOptions) => Promise<R
   train: async () => (await import("./train.ts")).train,
   "train-impact": async () => (await import("./train-impact.ts")).trainImpact,
   "fleet-maths": async () => (await import("./fleet-maths.ts")).fleetMaths,
+  fleet: async () => (await import("./fleet.ts")).fleet,
   trust: async () => (await import("./trust.ts")).trust,
 };
 
@@ -32,7 +33,7 @@ const load = benches[name];
 const usual =
   name === "train"
     ? { pairs: 5, seconds: 2 }
-    : name === "fleet-maths"
+    : name === "fleet-maths" || name === "fleet"
       ? { pairs: 3, seconds: 1 }
       : { pairs: 7, seconds: 20 };
 const pairs = Number(values.pairs ?? usual.pairs);

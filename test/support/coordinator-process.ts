@@ -36,6 +36,11 @@ export class CoordinatorProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** 0 before the first start. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** Starts it without waiting for anything. */
   spawn(args: readonly string[] = []): void {
     const child = spawn(process.execPath, [main, "coordinator", "--config", this.file, ...args], {

@@ -103,7 +103,7 @@ function planOf(options: Options) {
       ...{ strategy, rule, fraction, deadline: time("--deadline", options.deadline) },
       training: { epochs: 1, learningRate: 0.5 },
       quorum: { min: Math.max(1, Math.ceil(wanted / 2)), target, overSelection: fraction < 1 ? overSelection : 1 },
-      ...(codec ? { codec } : {}),
+      ...(codec ? { codec, downlink: codec } : {}),
     },
   };
 }

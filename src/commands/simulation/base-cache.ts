@@ -1,9 +1,9 @@
 import { TidegateError } from "../../base/errors.ts";
 import type { ChunkSource } from "../../control/blob-fetch.ts";
 import { blobHash } from "../../control/blob-hash.ts";
-import { decodeDifference } from "../../control/model-difference.ts";
 import { chunkBytes } from "../../control/model-manifest.ts";
 import type { RoundDocument } from "../../federated/round-document.ts";
+import { followWay, waysTo } from "../../gateway/base-ways.ts";
 import { hashOfWeights } from "../../train/averaged-weights.ts";
 
 type RoundBase = RoundDocument["base"];
@@ -41,23 +41,27 @@ export class BaseCache {
   }
 
   async #fetch(base: RoundBase): Promise<Float32Array> {
-    const ways = base.sources.filter(({ from }) => from === null || this.#weights.has(from));
-    const way = ways.toSorted((a, b) => a.bytes - b.bytes)[0];
+    const [way] = waysTo(base, [...this.#weights.keys()]);
     if (!way)
       throw new TidegateError("BLOB_MISSING", { what: "a round's base", reason: "the round names no way to it" });
-    const blob = new Uint8Array(way.bytes);
-    for (let n = 0; n * chunkBytes < way.bytes; n++) blob.set(await this.#chunk(way.sha256, n), n * chunkBytes);
-    if (blobHash(blob) !== way.sha256)
-      throw new TidegateError("BLOB_DAMAGED", { what: `blob ${way.sha256}`, reason: "its content is another" });
-    const former = way.from === null ? undefined : this.#weights.get(way.from);
-    const bytes = former ? new Uint8Array(former.buffer, former.byteOffset, former.byteLength) : new Uint8Array();
-    const weights = new Float32Array(new Uint8Array(decodeDifference(bytes, blob, 4 * base.length)).buffer);
+    const weights = await followWay(way, base, {
+      weights: async (hash) => this.#weights.get(hash) ?? null,
+      blob: (sha256, bytes) => this.#blob(sha256, bytes),
+    });
     if (hashOfWeights(weights) !== base.hash)
       throw new TidegateError("BLOB_DAMAGED", { what: "a round's base", reason: "its weights are others" });
-    this.bytes += way.bytes;
     this.#weights.set(base.hash, weights);
     for (const hash of [...this.#weights.keys()].slice(0, -kept)) this.#weights.delete(hash);
     return weights;
+  }
+
+  async #blob(sha256: string, size: number): Promise<Uint8Array> {
+    const blob = new Uint8Array(size);
+    for (let n = 0; n * chunkBytes < size; n++) blob.set(await this.#chunk(sha256, n), n * chunkBytes);
+    if (blobHash(blob) !== sha256)
+      throw new TidegateError("BLOB_DAMAGED", { what: `blob ${sha256}`, reason: "its content is another" });
+    this.bytes += size;
+    return blob;
   }
 
   async #chunk(sha256: string, n: number): Promise<Uint8Array> {

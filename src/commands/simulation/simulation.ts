@@ -1,15 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TidegateError } from "../../base/errors.ts";
 import { sleep } from "../../base/lifecycle.ts";
 import { vectorOfBytes } from "../../coordinator/bundle-weights.ts";
 import { startBroker } from "../../drivers/aedes.ts";
 import { createLog } from "../../ops/log.ts";
-import { templateOptions, templates } from "../../train/templates/template-table.ts";
 import { writeUntrained } from "../demo/fleet/learning-task.ts";
-import type { CrowdCounts, CrowdPlan } from "./crowd.ts";
-import { CrowdChild } from "./crowd-child.ts";
+import type { CrowdCounts } from "./crowd.ts";
+import { gatherCrowd, simulatedModel } from "./crowd-children.ts";
 import { LocalFleet } from "./local-fleet.ts";
 import type { Misconduct } from "./misconduct.ts";
 import { commonOptimum, distanceTo } from "./quadratic.ts";
@@ -53,7 +51,6 @@ export type SimulationOutcome = {
 };
 
 const fleetName = "simulation";
-const gatewaysPerProcess = 100;
 const maxPayload = 122_880;
 const settleMs = 500;
 
@@ -82,7 +79,7 @@ async function simulate(
   const optimum = commonOptimum(parameters, seed);
   const told: SimulatedRound[] = [];
   let began = performance.now();
-  const bundle = await writeUntrained(join(dir, "models"), modelOf(parameters));
+  const bundle = await writeUntrained(join(dir, "models"), simulatedModel(parameters));
   const fleet = new LocalFleet({
     ...{ url, fleet: fleetName, dir: join(dir, "coordinator"), bundle, model },
     onRound: async ({ round, version, updates, bytesUp, denseBytes }) => {
@@ -102,7 +99,7 @@ async function simulate(
     ...{ url, fleet: fleetName, model: bundle.name, length: parameters, gateways, seed, misconduct, maxPayload },
     ...{ trusted: fleet.publicKey, dir: join(dir, "gateways") },
   };
-  const crowd = await gather(plan, options.processes, stops);
+  const crowd = await gatherCrowd(plan, options.processes, stops);
   for (const { id, key } of crowd.keys) await fleet.enrol(id, key);
   await Promise.all(crowd.children.map((child) => child.start()));
   began = performance.now();
@@ -122,25 +119,6 @@ async function ownBroker(stops: (() => Promise<unknown>)[]): Promise<string> {
   const broker = await startBroker();
   stops.push(() => broker.stop());
   return broker.url;
-}
-
-/** A model with so many numbers; the fleet learns its weights, whatever they mean. */
-function modelOf(parameters: number) {
-  const options = templateOptions("linear", { name: "simulated", fields: ["x"], target: "y", window: parameters - 1 });
-  const made = templates.linear?.make(options);
-  if (made) return made;
-  throw new TidegateError("BUG", { detail: "there is no template linear" });
-}
-
-async function gather(plan: CrowdPlan, asked: number | undefined, stops: (() => Promise<unknown>)[]) {
-  const { gateways } = plan;
-  const wanted = asked ?? Math.min(availableParallelism(), Math.ceil(gateways / gatewaysPerProcess));
-  const processes = Math.max(1, Math.min(gateways, wanted));
-  const children = Array.from({ length: processes }, () => new CrowdChild());
-  stops.push(() => Promise.all(children.map((child) => child.stop())));
-  const bound = (n: number): number => Math.round((n * gateways) / processes);
-  const keys = await Promise.all(children.map((child, n) => child.make(plan, bound(n), bound(n + 1))));
-  return { children, keys: keys.flat() };
 }
 
 function sumOf(parts: readonly Readonly<Record<string, number>>[]): Record<string, number> {

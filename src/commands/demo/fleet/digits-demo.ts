@@ -51,7 +51,7 @@ export async function digitsDemo({ io, isJson, gateways, rounds = defaultRounds,
   const fleet = await DigitsFleet.start({
     ...{ url: broker.url, dir, trainer, parts, fraction, seed, signal: io.signal },
     training: { epochs: 1, batch, learningRate },
-    model: split === "iid" ? {} : { codec: { codec: "plain" } },
+    model: split === "iid" ? {} : { codec: { codec: "plain" }, downlink: { codec: "plain" } },
     onRound: async ({ round, version, updates, bytesUp, denseBytes, bytesDown }) => {
       const accuracy = await trainer.accuracy(vectorOfBytes(version.weights));
       lines.push({ round, loss: 1 - accuracy, accuracy, bytesUp, denseBytes, bytesDown: gateways * bytesDown });
