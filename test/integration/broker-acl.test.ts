@@ -218,7 +218,9 @@ describeReal("the access rules of a cloud that learns", () => {
     for (const { mqtt } of Object.values(clients)) await mqtt.subscribeAsync("tidegate/#", { qos: 1 });
     await coordinator.ask("fleet.rounds.start", { rounds: 1 });
     await coordinator.until(({ models }) => models[0]?.state === "published", "has published round 1");
-    expect(gateway.receipts).toContainEqual(expect.objectContaining({ status: "accepted" }));
+    await expect
+      .poll(() => gateway.receipts, { timeout: 10_000 })
+      .toContainEqual(expect.objectContaining({ status: "accepted" }));
 
     // Who may publish where: everything that a fleet believes of somebody has one user who may say it.
     const said: Record<string, string[]> = {
