@@ -70,7 +70,8 @@ async function thousand(name: keyof typeof ways): Promise<Row[]> {
   });
   const stops: (() => Promise<unknown>)[] = [];
   try {
-    await coordinator.start();
+    // As `bin/tidegate` starts it.
+    await coordinator.start("leading", [], ["--max-semi-space-size=2", "--heap-growing-percent=50"]);
     const plan = {
       ...{ url: broker.url, fleet: "bench", model: bundle.name, length: parameters, gateways: members, seed: 1 },
       ...{ misconduct: noMisconduct, maxPayload, trusted: coordinator.publicKey, dir: join(dir, "gateways") },

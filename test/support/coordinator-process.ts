@@ -42,8 +42,8 @@ export class CoordinatorProcess {
   }
 
   /** Starts it without waiting for anything. */
-  spawn(args: readonly string[] = []): void {
-    const child = spawn(process.execPath, [main, "coordinator", "--config", this.file, ...args], {
+  spawn(args: readonly string[] = [], flags: readonly string[] = []): void {
+    const child = spawn(process.execPath, [...flags, main, "coordinator", "--config", this.file, ...args], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#child = child;
@@ -54,8 +54,12 @@ export class CoordinatorProcess {
   }
 
   /** Starts it and waits until it has the wanted role. */
-  async start(role: FleetStatus["role"] = "leading", args: readonly string[] = []): Promise<FleetStatus> {
-    this.spawn(args);
+  async start(
+    role: FleetStatus["role"] = "leading",
+    args: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): Promise<FleetStatus> {
+    this.spawn(args, flags);
     return this.until((status) => status.role === role, `is ${role}`);
   }
 
