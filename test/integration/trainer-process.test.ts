@@ -142,7 +142,9 @@ test("when readings were erased it starts again; one of another model is refused
 
 test("it waits while its gate is closed, and goes on", async () => {
   const stop = new AbortController();
-  const { told, result } = run(seriesJob({ settings: long, limits: { minFreeBytes: 2 ** 60 } }), {
+  // Long enough for the gate to be looked at, however quick the machine is.
+  const settings = { ...long, epochs: 5_000 } as TrainingJob["settings"];
+  const { told, result } = run(seriesJob({ settings, limits: { minFreeBytes: 2 ** 60 } }), {
     signal: stop.signal,
     onEvent: ({ event }) => {
       if (event === "waiting") stop.abort();
