@@ -7,6 +7,8 @@ import { stringify } from "yaml";
 import { ControlClient } from "../../src/ops/control-client.ts";
 
 const main = resolve(import.meta.dirname, "../../src/main.ts");
+/** As `bin/tidegate` gives them to Node. */
+const launcherFlags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", "--heap-growing-percent=50"];
 
 /** A configuration as it stands in YAML. */
 export type RawConfig = Record<string, unknown>;
@@ -106,7 +108,7 @@ export class Daemon {
   spawn(env: Record<string, string> = {}): void {
     if (this.isRunning) throw new Error("the daemon is running");
     this.#text = "";
-    const child = spawn(process.execPath, [main, "run", "--config", this.#file], {
+    const child = spawn(process.execPath, [...launcherFlags, main, "run", "--config", this.#file], {
       env: { ...process.env, ...env },
       stdio: ["ignore", "ignore", "pipe"],
     });

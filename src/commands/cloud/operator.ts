@@ -1,14 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { systemClock } from "../../base/clock.ts";
 import { TidegateError } from "../../base/errors.ts";
-import { silentLog } from "../../base/log.ts";
 import { type LoadedConfig, loadConfig } from "../../config/load.ts";
-import { readCredentials } from "../../gateway/credentials.ts";
-import { Link } from "../../wire/link.ts";
 import type { LinkMessage, LinkSubscription } from "../../wire/link-options.ts";
 import { configFile, loadFor } from "../load-configuration.ts";
 import type { Io } from "../verb.ts";
+import { openVisit, type Visit } from "../visiting-link.ts";
 
 /** Options of a verb that an operator speaks to gateways with, through the cloud's broker. */
 export type OperatorOptions = {
@@ -26,7 +23,6 @@ export const operatorOptions = {
   fleet: ["--fleet <fleet>", "fleet of the gateways (default: that of the configuration)"],
 } as const;
 
-const connectMs = 15_000;
 const maxPacket = 1 << 20;
 
 /** The configuration that broker and fleet come from; one made up where the command line says both. */
@@ -54,29 +50,9 @@ export async function visitCloud(
   { config }: LoadedConfig,
   subscriptions: readonly LinkSubscription[],
   onMessage: (message: LinkMessage) => void,
-): Promise<{ link: Link; leave(): Promise<void> }> {
+): Promise<Visit> {
   const { cloud } = config;
   if (!cloud) throw new TidegateError("USAGE", { detail: "no cloud's broker is known: give --broker" });
-  const link = new Link({
-    name: "cloud",
-    settings: { ...cloud, sessionExpiry: 0 },
-    clientId: `operator-${randomBytes(6).toString("hex")}`,
-    credentials: readCredentials(cloud, io.env.CREDENTIALS_DIRECTORY),
-    subscriptions,
-    ack: "auto",
-    maxPacket,
-    onMessage,
-    clock: systemClock,
-    log: silentLog,
-    random: Math.random,
-  });
-  await link.start();
-  const leave = () => link.stop(5_000);
-  try {
-    await link.online(Math.min(connectMs, cloud.connectTimeout));
-  } catch (thrown) {
-    await leave();
-    throw thrown;
-  }
-  return { link, leave };
+  const clientId = `operator-${randomBytes(6).toString("hex")}`;
+  return openVisit(io, { name: "cloud", settings: cloud, clientId, maxPacket, subscriptions, onMessage });
 }

@@ -5,9 +5,9 @@ import type { LoadedConfig } from "../../config/load.ts";
 import { signCommand } from "../../control/command-document.ts";
 import type { CommandStatus } from "../../control/commands.ts";
 import { fleetTopics } from "../../wire/topics.ts";
-import { signersOf } from "../operator/operator-keys.ts";
 import type { Io } from "../verb.ts";
 import { type OperatorOptions, visitCloud } from "./operator.ts";
+import { signersOf } from "./operator-keys.ts";
 
 export type CommandAnswer = CommandStatus & { readonly gateway: string };
 

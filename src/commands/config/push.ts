@@ -7,8 +7,8 @@ import type { TwinOutcome } from "../../control/twin-state.ts";
 import { signDocument } from "../../crypto/signed-document.ts";
 import { fleetTopics } from "../../wire/topics.ts";
 import { type OperatorOptions, visitCloud } from "../cloud/operator.ts";
+import { signersOf } from "../cloud/operator-keys.ts";
 import { waitFor } from "../cloud/send-command.ts";
-import { signersOf } from "../operator/operator-keys.ts";
 import type { Io } from "../verb.ts";
 
 /** What a gateway said of a configuration that was pushed; `pending`: it has not been heard of, or the trial goes on. */

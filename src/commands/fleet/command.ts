@@ -3,8 +3,8 @@ import { parse } from "yaml";
 import { reasonOf, TidegateError } from "../../base/errors.ts";
 import { parseDuration } from "../../base/units.ts";
 import { loadForOperator, operatorOptions } from "../cloud/operator.ts";
+import { signerOption } from "../cloud/operator-keys.ts";
 import { sendCommand } from "../cloud/send-command.ts";
-import { signerOption } from "../operator/operator-keys.ts";
 import { answer, configOption, type Io, jsonOption, OptionFault } from "../verb.ts";
 
 type Options = {

@@ -3,7 +3,7 @@ import { sleep } from "../../base/lifecycle.ts";
 import { openBundle } from "../../inference/bundle.ts";
 import { fleetTopics } from "../../wire/topics.ts";
 import { loadForOperator, operatorOptions, visitCloud } from "../cloud/operator.ts";
-import { signerOption, signersOf } from "../operator/operator-keys.ts";
+import { signerOption, signersOf } from "../cloud/operator-keys.ts";
 import { LiveLines } from "../terminal/live-lines.ts";
 import { configOption, type Io, jsonOption, numberOption } from "../verb.ts";
 import { modelsAt } from "./model-folders.ts";
