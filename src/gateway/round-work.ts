@@ -5,6 +5,7 @@ import { TidegateError } from "../base/errors.ts";
 import { sizeOf, type Tensor } from "../base/tensor.ts";
 import { open, seal } from "../crypto/sealing.ts";
 import { weightOf } from "../federated/codec-header.ts";
+import { carry, leftOver } from "../federated/residual.ts";
 import { encodeMoments, type Moments, momentsOf } from "../federated/statistics.ts";
 import { decodeBody, encodeBody, isLossy, restoreBody, shorten } from "../federated/update-body.ts";
 import { encodeUpdate } from "../federated/update-header.ts";
@@ -102,15 +103,14 @@ async function learned(
     ...(round.chosen ? { chosen: round.chosen } : {}),
   });
   if (round.clip !== null) shorten(change, round.clip);
-  const held = await readResidual(job, change.length);
-  const carried = held ? change.map((value, i) => value + (held[i] as number)) : change;
+  const carried = carry(change, await readResidual(job, change.length));
   // The coordinator holds updates to the clip: what is beyond it waits with the rest.
   const sent = carried.slice();
   if (round.clip !== null) shorten(sent, round.clip);
   const body = encodeBody(sent, space, Math.random);
   if (!isLossy(space)) return { body, length: change.length, left: null, loss };
   const said = restoreBody(decodeBody(body, space), space);
-  return { body, length: change.length, left: carried.map((value, i) => value - (said[i] as number)), loss };
+  return { body, length: change.length, left: leftOver(carried, said), loss };
 }
 
 /** A residual that does not open was erased, or is damaged: nothing is carried over then. */

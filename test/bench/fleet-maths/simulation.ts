@@ -5,7 +5,7 @@ import { Accumulator } from "../../../src/federated/accumulator.ts";
 import { addBy, combine } from "../../../src/federated/aggregation.ts";
 import type { CodecHeader } from "../../../src/federated/codec-header.ts";
 import { PublishedVersions } from "../../../src/federated/published-versions.ts";
-import { answered, carry, noResidual, type Residual, sent } from "../../../src/federated/residual.ts";
+import { carry, leftOver } from "../../../src/federated/residual.ts";
 import type { MemberUpdate, Rule, RuleOptions } from "../../../src/federated/rules/rule.ts";
 import { type RuleName, rules } from "../../../src/federated/rules/rule-table.ts";
 import { type StrategyOptions, strategyDefaults } from "../../../src/federated/strategies/strategy.ts";
@@ -71,7 +71,7 @@ export async function simulate(plan: SimulationPlan): Promise<RoundFigures[]> {
   const options = { ...strategyDefaults, ...plan.options };
   const state = startOf(strategy, trainer.start(seed), options);
   const versions = new PublishedVersions(state.weights, plan.down && spaceOf(plan.down, length));
-  const residuals = new Map<number, Residual>();
+  const residuals = new Map<number, Float32Array>();
   const known = new Array<number>(parts.length).fill(0);
   const drawn = Array.from({ length: parts.length }, (_, i) => i);
   shuffle(drawn, seededRandom(mix(seed, 0, 1)));
@@ -89,7 +89,7 @@ export async function simulate(plan: SimulationPlan): Promise<RoundFigures[]> {
       const examples = parts[gateway] ?? new Int32Array();
       const learned = await trainer.change(base, examples, { epochs, rate, seed: mix(seed, round, 3 + gateway) });
       const told = attackers.has(gateway) ? learned.map((value) => value * (plan.attack?.factor ?? 1)) : learned;
-      const body = send(told, space, residuals, gateway, mix(seed, round, 1_000 + gateway), round);
+      const body = send(told, space, residuals, gateway, mix(seed, round, 1_000 + gateway));
       up += body.length;
       updates.push({ gateway: `${gateway}`.padStart(4, "0"), body: decodeBody(body, space) });
     }
@@ -108,18 +108,15 @@ export async function simulate(plan: SimulationPlan): Promise<RoundFigures[]> {
 function send(
   learned: Float32Array,
   space: UpdateSpace,
-  residuals: Map<number, Residual>,
+  residuals: Map<number, Float32Array>,
   gateway: number,
   seed: number,
-  round: number,
 ): Uint8Array {
   if (!isLossy(space)) return encodeBody(learned, space, seededRandom(seed));
-  const residual = residuals.get(gateway) ?? noResidual("fleet", space.length);
-  const carried = carry(residual, "fleet", learned);
+  const carried = carry(learned, residuals.get(gateway) ?? null);
   const body = encodeBody(carried, space, seededRandom(seed));
   const told = restoreBody(decodeBody(body, space), space);
-  const waiting = sent(residual, "fleet", { round, carried, told });
-  residuals.set(gateway, answered(waiting, { round, status: "accepted" }));
+  residuals.set(gateway, leftOver(carried, told));
   return body;
 }
 
