@@ -33,11 +33,16 @@ function readVarint(bytes: Buffer, from: number): { value: number; end: number }
   throw new Error("no length of MQTT is so long");
 }
 
-/** A PUBLISH packet of MQTT 5. `packetId` is null with QoS 0. */
-export function readPublish(flags: number, body: Buffer): { topic: string; packetId: number | null; payload: Buffer } {
+/** A PUBLISH packet; that of MQTT 3.1.1 has no properties. `packetId` is null with QoS 0. */
+export function readPublish(
+  flags: number,
+  body: Buffer,
+  version: number,
+): { topic: string; packetId: number | null; payload: Buffer } {
   const topicEnd = 2 + body.readUInt16BE(0);
   const hasId = (flags & 6) !== 0;
-  const properties = readVarint(body, topicEnd + (hasId ? 2 : 0));
+  const headEnd = topicEnd + (hasId ? 2 : 0);
+  const properties = version < 5 ? { value: 0, end: headEnd } : readVarint(body, headEnd);
   if (properties === null) throw new Error("a PUBLISH without properties");
   return {
     topic: body.toString("utf8", 2, topicEnd),

@@ -17,7 +17,7 @@ type Message = { readonly topic: string; readonly payload: string };
 
 const kinds = { connect: 1, connack: 2, publish: 3, puback: 4 } as const;
 
-/** A line between MQTT 5 clients and the broker on `port` that tells which QoS 1 messages either side acknowledges. */
+/** A line between clients of either protocol and the broker on `port` that tells which QoS 1 messages either side acknowledges. */
 export async function layTap(port: number, events: TapEvents): Promise<Tap> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -25,6 +25,8 @@ export async function layTap(port: number, events: TapEvents): Promise<Tap> {
     const down = new Map<number, Message>();
     const up = new Map<number, Message>();
     let wantsSession = false;
+    // A broker that is killed before it has answered may be tried with MQTT 3.1.1 next.
+    let version = 5;
     for (const socket of [client, broker]) {
       sockets.add(socket);
       socket.on("error", () => {}).on("close", () => sockets.delete(socket));
@@ -34,16 +36,18 @@ export async function layTap(port: number, events: TapEvents): Promise<Tap> {
     client.on(
       "data",
       forward(broker, client, (kind, flags, body) => {
-        // The flags of CONNECT: 2 is a clean start.
-        if (kind === kinds.connect) wantsSession = ((body[7] ?? 0) & 2) === 0;
-        else if (kind === kinds.publish) remember(up, flags, body);
+        if (kind === kinds.connect) {
+          version = body[6] ?? 5;
+          // The flags of CONNECT: 2 is a clean start.
+          wantsSession = ((body[7] ?? 0) & 2) === 0;
+        } else if (kind === kinds.publish) remember(up, flags, body, version);
         else if (kind === kinds.puback) answered(down, body, events.onTaken);
       }),
     );
     broker.on(
       "data",
       forward(client, broker, (kind, flags, body) => {
-        if (kind === kinds.publish) remember(down, flags, body);
+        if (kind === kinds.publish) remember(down, flags, body, version);
         else if (kind === kinds.puback) answered(up, body, events.onGiven);
         else if (kind === kinds.connack && wantsSession) events.onWelcome(((body[0] ?? 0) & 1) === 1);
       }),
@@ -71,8 +75,8 @@ function forward(to: Socket, from: Socket, see: (kind: number, flags: number, bo
   };
 }
 
-function remember(messages: Map<number, Message>, flags: number, body: Buffer): void {
-  const { packetId, topic, payload } = readPublish(flags, body);
+function remember(messages: Map<number, Message>, flags: number, body: Buffer, version: number): void {
+  const { packetId, topic, payload } = readPublish(flags, body, version);
   if (packetId !== null) messages.set(packetId, { topic, payload: payload.toString() });
 }
 
